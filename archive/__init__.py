@@ -1,0 +1,1 @@
+"""What has been found: evaluations, elites, the grid, the cache and the store."""

@@ -1,0 +1,74 @@
+"""What judging a program gives: a value also where the program fails."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from primitives.program import Program
+
+
+class Status(StrEnum):
+    """How an evaluation or a candidate ended."""
+
+    OK = "ok"
+    """Judged at the last stage."""
+    HURDLED = "hurdled"
+    """Stopped at an early stage: its score there was below the quantile of the stage."""
+    INVALID = "invalid"
+    """Refused by the static check."""
+    NO_OP = "no_op"
+    """Can't do the domain's job whatever its constants (an update rule that never uses the gradient)."""
+    NON_FINITE = "non_finite"
+    """NaN or infinite on the domain's probe."""
+    DIVERGED = "diverged"
+    """NaN or infinite on a task at every learning rate."""
+    FAULT = "fault"
+    """A fault of the machine that stayed when tried again; never cached."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """Result on one task; losses are in the task's own unit.
+
+    Args:
+        score: log(baseline_loss / loss), clipped to +-2; 0 is the tuned baseline, higher is better.
+        loss: the best over learning rates of the seed-mean final validation loss; None where all diverged.
+        baseline_loss: the same of the tuned baseline.
+        learning_rate: the learning rate of that best.
+    """
+
+    score: float
+    loss: float | None
+    baseline_loss: float | None = None
+    learning_rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One program judged once on one replicate.
+
+    Args:
+        status: OK, HURDLED, DIVERGED or FAULT.
+        score: mean of the task scores at the stage reached; None where there is none.
+        stage: index of the stage reached.
+        replicate: seed set.
+        tasks: results by task at the stage reached.
+        descriptors: dynamic descriptors (those that only running the program tells).
+        stage_scores: score at every stage passed, first to last.
+        steps: training steps (or whatever the domain counts its budget in) spent, summed over tasks and lanes.
+        seconds: wall-clock seconds; the only field that differs between two runs of the same configuration.
+        program: a refitted program that takes the candidate's place, where the domain fits constants.
+        message: one line for a person, where something went wrong.
+    """
+
+    status: Status
+    score: float | None
+    stage: int
+    replicate: int
+    tasks: Mapping[str, TaskResult] = field(default_factory=dict)
+    descriptors: Mapping[str, float] = field(default_factory=dict)
+    stage_scores: tuple[float, ...] = ()
+    steps: int = 0
+    seconds: float = 0.0
+    program: Program | None = None
+    message: str = ""

@@ -1,0 +1,15 @@
+# Adam (Kingma and Ba 2015), betas 0.9 and 0.999; the guard of `/` is the eps of 1e-8.
+def train(w, g, m, v, lr, t):
+    g2 = square(g)
+    m = interpolate(g, m, 0.9)
+    v = interpolate(g2, v, 0.999)
+    b1 = power(0.9, t)
+    c1 = 1.0 - b1
+    m_hat = m / c1
+    b2 = power(0.999, t)
+    c2 = 1.0 - b2
+    v_hat = v / c2
+    root = sqrt(v_hat)
+    update = m_hat / root
+    update = update * lr
+    return update, m, v

@@ -1,0 +1,226 @@
+"""The store: one SQLite file in the run folder that holds all a run needs to go on, and all there is to see of it."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from archive import folder as run_folder
+from archive.elite import Elite
+from archive.evaluation import Evaluation
+from archive.folder import StoreError
+from archive.records import (
+    MergedBatch,
+    ProgramRecord,
+    elite_from_row,
+    elite_to_row,
+    evaluation_from_row,
+    evaluation_to_row,
+    to_json,
+)
+
+
+class Store:
+    """The SQLite file of a run: one writer, readers at any time.
+
+    `create` and `open` give the writer, which holds a lock that the kernel releases when its process ends, however
+    it ends; `read` gives a reader. Use it in a `with` statement, or `close` it.
+    """
+
+    def __init__(self, folder: Path, db: sqlite3.Connection, lock: int | None) -> None:
+        """Private: `create`, `open` and `read` make stores."""
+        self.folder = folder
+        self._db = db
+        self._lock = lock
+
+    @classmethod
+    def create(cls, folder: str | os.PathLike[str], meta: Mapping[str, Any] | None = None) -> "Store":
+        """Makes a run folder (new, or an empty one) and returns its writer.
+
+        Args:
+            folder: where the run is to live; parents are made too.
+            meta: what holds for the whole run (configuration, versions, device), JSON by key.
+
+        Raises:
+            StoreError: the folder holds something, is in use, is read-only or on a full disk.
+        """
+        path = Path(folder)
+        with run_folder.clear_errors(path):
+            return cls(path, *run_folder.create(path, meta or {}))
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> "Store":
+        """Returns the writer of an existing run, after a check of the whole file.
+
+        Raises:
+            StoreError: no run folder, in use by another writer, read-only, damaged, or of a newer version.
+        """
+        path = Path(folder)
+        with run_folder.clear_errors(path):
+            run_folder.refuse_missing(path)
+            lock = run_folder.acquire(path)
+            try:
+                return cls(path, run_folder.connect_writer(path), lock)
+            except BaseException:
+                os.close(lock)
+                raise
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike[str]) -> "Store":
+        """Returns a reader of an existing run, also while a writer is at work.
+
+        Raises:
+            StoreError: no run folder, damaged, or of a newer version.
+        """
+        path = Path(folder)
+        with run_folder.clear_errors(path):
+            run_folder.refuse_missing(path)
+            return cls(path, run_folder.connect_reader(path), None)
+
+    def close(self) -> None:
+        """Ends the use of the store; a writer gives the lock back. May be called again."""
+        self._db.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def commit(self, merged: MergedBatch) -> None:
+        """Writes all that merging a batch changes, or nothing.
+
+        Raises:
+            ValueError: the batch does not follow the last one, a program or evaluation is there already, or a score
+                is NaN; nothing is written.
+            StoreError: a reader, a full disk, a read-only folder, a damaged file; all batches before are safe.
+        """
+        programs = [
+            (p.id, p.text, p.parent, p.proposer, p.batch, p.structural, p.canonical, p.functional)
+            for p in merged.programs
+        ]
+        evaluations = [evaluation_to_row(behaviour, evaluation) for behaviour, evaluation in merged.evaluations]
+        elites = [elite_to_row(c, rank, e) for c, held in merged.cells.items() for rank, e in enumerate(held)]
+        plans = [(batch, to_json(plan)) for batch, plan in merged.plans.items()]
+        state = [(key, v if isinstance(v, bytes) else to_json(v)) for key, v in merged.state.items()]
+        row = (merged.batch, to_json(dict(merged.progress)), merged.cache_delta)
+        with self._transaction() as db:
+            last = self.last_batch
+            if merged.batch != last + 1:
+                raise ValueError(f"batches must be merged in order, got {merged.batch} after {last}; merge the next")
+            db.execute("INSERT INTO batches VALUES (?, ?, ?)", row)
+            db.executemany(f"INSERT INTO programs VALUES ({_marks(8)})", programs)
+            db.executemany(f"INSERT INTO evaluations VALUES ({_marks(12)})", evaluations)
+            db.executemany("DELETE FROM elites WHERE cell = ?", [(cell,) for cell in merged.cells])
+            db.executemany(f"INSERT INTO elites VALUES ({_marks(9)})", elites)
+            db.execute("DELETE FROM plans WHERE batch <= ?", (merged.batch,))
+            db.executemany("INSERT OR REPLACE INTO plans VALUES (?, ?)", plans)
+            db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state)
+
+    def set_meta(self, key: str, value: Any) -> None:
+        """Writes one entry of `meta` in a transaction of its own: what no batch tells (a run that ended, a resume).
+
+        Raises:
+            StoreError: as `commit`.
+        """
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, to_json(value)))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All reads inside see one and the same moment of the run, whatever the writer does meanwhile."""
+        with run_folder.clear_errors(self.folder):
+            self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+
+    @property
+    def last_batch(self) -> int:
+        """Number of the batch merged last; -1 before the first."""
+        ((last,),) = self._rows("SELECT coalesce(max(batch), -1) FROM batches")
+        return last
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What holds for the whole run."""
+        return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM meta ORDER BY key")}
+
+    def progress(self, start: int = 0) -> dict[int, Any]:
+        """Returns the progress of the batches from `start` on, by batch."""
+        rows = self._rows("SELECT batch, progress FROM batches WHERE batch >= ? ORDER BY batch", start)
+        return {batch: json.loads(progress) for batch, progress in rows}
+
+    def cache_deltas(self) -> Iterator[bytes]:
+        """Yields what each batch inserted in the cache, in order."""
+        for (delta,) in self._rows("SELECT cache_delta FROM batches ORDER BY batch"):
+            yield delta
+
+    def program(self, candidate: int) -> ProgramRecord | None:
+        """Returns the program of a candidate id, or None."""
+        return next((ProgramRecord(*row) for row in self._rows("SELECT * FROM programs WHERE id = ?", candidate)), None)
+
+    def programs(self, start: int = 0) -> Iterator[ProgramRecord]:
+        """Yields the stored programs from candidate id `start` on, by id."""
+        for row in self._rows("SELECT * FROM programs WHERE id >= ? ORDER BY id", start):
+            yield ProgramRecord(*row)
+
+    def parents(self) -> Iterator[tuple[int, int | None, str, int]]:
+        """Yields (id, parent, proposer, batch) of all stored programs by id, without their texts."""
+        yield from self._rows("SELECT id, parent, proposer, batch FROM programs ORDER BY id")
+
+    def evaluation(self, behaviour: int, replicate: int = 0) -> Evaluation | None:
+        """Returns the evaluation of a behaviour on a replicate, or None."""
+        rows = self._rows("SELECT * FROM evaluations WHERE behaviour = ? AND replicate = ?", behaviour, replicate)
+        return next(map(evaluation_from_row, rows), None)
+
+    def evaluations(self, behaviour: int) -> tuple[Evaluation, ...]:
+        """Returns the evaluations of a behaviour by replicate."""
+        rows = self._rows("SELECT * FROM evaluations WHERE behaviour = ? ORDER BY replicate", behaviour)
+        return tuple(map(evaluation_from_row, rows))
+
+    def elites(self) -> tuple[Elite, ...]:
+        """Returns the elites by cell, then rank."""
+        return tuple(map(elite_from_row, self._rows("SELECT * FROM elites ORDER BY cell, rank")))
+
+    def plans(self) -> dict[int, Any]:
+        """Returns what the batches not yet merged are bred from, by batch."""
+        return {batch: json.loads(plan) for batch, plan in self._rows("SELECT batch, plan FROM plans ORDER BY batch")}
+
+    def state(self) -> dict[str, Any]:
+        """Returns the named values of the last merge: bytes as they were, the rest from JSON."""
+        rows = self._rows("SELECT key, value FROM state ORDER BY key")
+        return {key: value if isinstance(value, bytes) else json.loads(value) for key, value in rows}
+
+    def _rows(self, query: str, *values: int) -> Iterator[Any]:
+        with run_folder.clear_errors(self.folder):
+            yield from self._db.execute(query, values)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if self._lock is None:
+            raise StoreError(
+                f"writing must be done by the writer, got a reader or a closed store of {self.folder}; open it"
+            )
+        with run_folder.clear_errors(self.folder):
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # SQLite has rolled back by itself after some errors
+                    with suppress(sqlite3.Error):
+                        self._db.execute("ROLLBACK")
+                raise
+
+
+def _marks(number: int) -> str:
+    return ", ".join("?" * number)

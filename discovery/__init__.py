@@ -1,0 +1,1 @@
+"""How programs are searched: configuration, the loop, executors, strategies, proposers, command line."""

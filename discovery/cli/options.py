@@ -1,0 +1,38 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines on stdout.")]
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change one setting, for example archive.depth=5; may be given often."
+    ),
+]
+
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Processes that share the work; 1 runs in process. Default: one a core."),
+]
+
+ConfigSource = Annotated[
+    str,
+    typer.Option("--config", metavar="CONFIG", help="Configuration: a YAML file, or the name of one that Pride ships."),
+]
+
+DomainName = Annotated[
+    str, typer.Option("--domain", metavar="NAME", help="What programs are for: a domain's name, or module:NAME.")
+]
+
+RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.", show_default=False)]
+
+ProgramFiles = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE...", help="Program texts, or names from the library; `-` reads stdin.", show_default=False
+    ),
+]

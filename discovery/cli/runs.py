@@ -1,0 +1,242 @@
+"""Commands that search and that look into a run: run, resume, show, program."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from discovery.budget import parse_budget
+from discovery.cli.options import Json, Overrides, RunFolder, Workers
+from discovery.cli.output import console, key_text, print_facts, print_json, print_table, remark, say
+
+if TYPE_CHECKING:
+    from discovery.run import Run
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+_Budget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N | TIME", help="Candidates to breed (20000) or time to search (90s, 5m, 36h), since the start."
+    ),
+]
+
+
+def run(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="CONFIG", help="A YAML file, or the name of one that Pride ships.", show_default=False),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="New folder for the run. Default: runs/<config>-<time>.")
+    ] = None,
+    overrides: Overrides = None,
+    budget: _Budget = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Search: breed programs and keep the best of every sort.
+
+    Shows what it finds while it searches. Ctrl-C stops it and keeps everything; `pride resume` goes on. A run is
+    decided by its configuration and seed alone, not by the number of workers or by interruptions.
+
+    Examples:
+      pride run optimizers
+      pride run configs/optimizers.yaml --budget 36h --out runs/long
+      pride run optimizers --set seed=1 --set archive.depth=5 --budget 20000
+    """
+    from discovery.config import find_config, load_config
+    from discovery.imports import check_imports
+
+    check_imports()
+    config = load_config(source, overrides or ())
+    if budget is not None:
+        config = config.model_copy(update={"budget": parse_budget(budget)})
+    folder = out or Path("runs") / f"{find_config(source).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    _configure()
+    from discovery.run import Run
+
+    _search(Run.create(config, folder), folder, workers or config.workers, as_json)
+
+
+def resume(
+    folder: RunFolder,
+    budget: _Budget = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that was stopped, killed or came to its end.
+
+    The result is the same as if it had never stopped. A run at its end needs a larger budget, counted from its start.
+
+    Examples:
+      pride resume runs/long
+      pride resume runs/long --budget 72h --workers 8
+    """
+    from discovery.imports import check_imports
+
+    check_imports()
+    _configure()
+    from discovery.run import Run
+
+    _search(Run.resume(folder, parse_budget(budget) if budget is not None else None), folder, workers, as_json)
+
+
+def show(
+    folder: RunFolder,
+    top: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="How many of the best programs.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Show a run: counters, archive and best programs; works while it runs.
+
+    Examples:
+      pride show runs/long
+      pride show runs/long --top 50 --json
+    """
+    from discovery.report import summary
+
+    found = summary(folder, top=top)
+    if as_json:
+        print_json(found)
+    else:
+        _print_summary(found, folder)
+
+
+def program(
+    folder: RunFolder,
+    number: Annotated[int, typer.Argument(metavar="ID", help="Number of the program, as `pride show` prints it.")],
+    as_json: Json = False,
+) -> None:
+    """Show one program of a run: text, canonical form, lineage, evaluations.
+
+    Example:
+      pride program runs/long 4711
+    """
+    from discovery.report import program_report
+
+    found = program_report(folder, number)
+    if as_json:
+        print_json(found)
+    else:
+        _print_program(found)
+
+
+def _configure() -> None:
+    """Settings of the device that must stand before JAX loads."""
+    from discovery.device import configure
+
+    configure()
+
+
+def _search(run: "Run", folder: Path, workers: int | None, as_json: bool) -> None:
+    from discovery.display import watch
+
+    with run:
+        remark(f"run folder: {folder}")
+        for difference in run.differences():
+            remark(f"not the machine that the run was begun on, bits may differ: {difference}")
+        try:
+            with _stopping() as stop, watch(console(stderr=True), str(folder), stop) as shown:
+                run.execute(workers, shown, stop)
+        except KeyboardInterrupt:
+            remark(f"interrupted; all but the batches in flight is kept. To go on:  pride resume {folder}")
+            raise typer.Exit(INTERRUPTED) from None
+    _print_end(folder, as_json)
+    if stop.is_set():
+        remark(f"stopped; everything is kept. To go on:  pride resume {folder}")
+        raise typer.Exit(INTERRUPTED)
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """Ctrl-C (or a scheduler's SIGTERM) asks once for a clean stop; the second time it interrupts."""
+    stop = threading.Event()
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print_end(folder: Path, as_json: bool) -> None:
+    from discovery.report import summary
+
+    found = summary(folder, top=10)
+    if as_json:
+        print_json(found)
+        return
+    _print_summary(found, folder)
+    best = found.get("best")
+    if best:
+        say(f"\nsee the best:     pride program {folder} {best['id']}")
+        say(f"take it as code:  pride export {folder} {best['id']} --to optax")
+    say(f"search longer:    pride resume {folder} --budget 1h")
+
+
+def _print_summary(found: Mapping[str, Any], folder: Path) -> None:
+    from discovery.display import duration, failures, one_line, plural
+
+    bred = max(1, found["candidates"])
+    print_facts(
+        {
+            "run": f"{folder} ({found['domain']}, seed {found['seed']}, "
+            f"{'finished' if found['finished'] else 'not finished'})",
+            "candidates": f"{found['candidates']:,}, {found['batches']:,} merged batches",
+            "known before": ", ".join(f"{layer} {count / bred:.1%}" for layer, count in found["hits"].items()),
+            "evaluations": f"{found['evaluations']:,}, {found['hurdled']:,} hurdled, {found['steps']:,} steps, "
+            f"{duration(found['seconds'])}",
+            "failures": failures(found["invalid"], found["failures"]),
+            "archive": f"{plural(found['elites'], 'elite')} in {plural(found['cells'], 'cell')}, "
+            f"coverage {found['coverage']:.1%}, QD score {found['qd_score']:.4g}",
+        }
+    )
+    say()
+    names = list(dict.fromkeys(name for one in found["top"] for name in one["descriptors"]))
+    print_table(
+        ["id", "score", *(name.replace("_", " ") for name in names), "rule"],
+        [
+            [one["id"], f"{one['score']:+.4f}", *(one["descriptors"].get(name) for name in names),
+             one_line(one["program"])]
+            for one in found["top"]
+        ],
+    )  # fmt: skip
+
+
+def _print_program(found: Mapping[str, Any]) -> None:
+    print_facts(
+        {
+            "program": found["id"],
+            "first of its behaviour": found["behaviour"],
+            **{name.replace("_", " "): value for name, value in found["descriptors"].items()},
+            **{
+                f"{name} key": "-" if found[key] is None else key_text(found[key])
+                for name, key in (
+                    ("structural", "structural"),
+                    ("canonical", "canonical"),
+                    ("functional", "fingerprint"),
+                )
+            },
+        }
+    )
+    for title, text in (("text", found["text"]), ("canonical form", found["canonical_text"])):
+        say(f"\n{title}", style="bold")
+        say(text.rstrip())
+    for title in ("lineage", "evaluations"):
+        rows: list[Mapping[str, Any]] = found[title]
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        say(f"\n{title}", style="bold")
+        print_table([name.replace("_", " ") for name in columns], [[row.get(c) for c in columns] for row in rows])

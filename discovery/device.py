@@ -1,0 +1,63 @@
+"""The device that a process evaluates on: set up once, before JAX starts."""
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+_ONE_THREAD = ("--xla_cpu_multi_thread_eigen=false", "intra_op_parallelism_threads=1")
+
+
+def cache_folder() -> Path:
+    """Returns the folder for what may be remade at any time: compiled code and tuned baselines."""
+    return Path.home() / ".cache" / "pride"
+
+
+def configure() -> None:
+    """Makes this process a worker: one thread, no grab of a whole GPU's memory, compiled code kept on disk.
+
+    Must come before JAX computes anything; called again it does nothing new. Every process that evaluates calls it,
+    so that the same flags give the same bits everywhere.
+    """
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    os.environ["XLA_FLAGS"] = " ".join([*flags, *(flag for flag in _ONE_THREAD if flag not in flags)])
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(library, "1")
+    import jax
+
+    try:
+        folder = cache_folder() / "compiled"
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return  # compiling anew only costs time
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def processor() -> str:
+    """Returns the name of the CPU."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def describe() -> dict[str, str]:
+    """Returns what the bits of a result may depend on: versions, CPU and device."""
+    import jax
+    import numpy
+
+    device = jax.devices()[0]
+    return {
+        "python": sys.version.split()[0],
+        "numpy": numpy.__version__,
+        "jax": jax.__version__,
+        "platform": platform.platform(),
+        "processor": processor(),
+        "device": f"{device.platform}: {device.device_kind}",
+    }

@@ -1,0 +1,127 @@
+"""What a batch is bred from: fixed `lag` batches ahead, so that no worker waits and no timing matters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from archive.grid import Grid
+from discovery.config import Config
+from discovery.strategies import Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The plan of one batch.
+
+    Args:
+        batch: number of the batch.
+        parents: id of the parent for each slot.
+        again: elites to evaluate again: (behaviour, replicate).
+        thresholds: hurdle of each stage but the last; -inf where none stands yet.
+    """
+
+    batch: int
+    parents: tuple[int, ...]
+    again: tuple[tuple[int, int], ...] = ()
+    thresholds: tuple[float, ...] = ()
+
+    def to_json(self) -> Any:
+        """Returns plain data."""
+        return [self.parents, self.again, self.thresholds]
+
+    @classmethod
+    def from_json(cls, batch: int, data: Any) -> "Plan":
+        """Takes back what `to_json` gave."""
+        parents, again, thresholds = data
+        return cls(batch, tuple(parents), tuple((b, r) for b, r in again), tuple(thresholds))
+
+
+def make_plan(
+    config: Config,
+    batch: int,
+    grid: Grid,
+    strategy: Strategy,
+    starts: Sequence[int],
+    thresholds: tuple[float, ...],
+    evaluations: int,
+    pending: Sequence[Plan],
+) -> Plan:
+    """Plans a batch from the archive as it stands.
+
+    Args:
+        config: configuration of the run.
+        batch: number of the batch.
+        grid: the archive.
+        strategy: who breeds.
+        starts: ids of the start programs.
+        thresholds: hurdles of the stages.
+        evaluations: evaluations that the batch just merged took, elites aside: what the share of re-evaluations is of.
+        pending: plans of the batches that are not merged yet.
+    """
+    rng = np.random.default_rng([config.seed, batch, config.batch])  # slots use 0 .. batch - 1
+    parents = strategy.parents(grid, starts, rng, config.batch)
+    share = evaluations * config.reevaluate / (1.0 - config.reevaluate)
+    again = reevaluations(grid, config.replicates, int(share + rng.random()), pending)
+    return Plan(batch, tuple(parents), again, thresholds)
+
+
+def reevaluations(grid: Grid, replicates: int, count: int, pending: Sequence[Plan]) -> tuple[tuple[int, int], ...]:
+    """Chooses the elites that get a new replicate: the best by mean first, until each has `replicates` scores.
+
+    One lucky score misleads a search, and luck stands at the top: the best elites are the ones to doubt.
+    """
+    planned: dict[int, int] = {}
+    for plan in pending:
+        for behaviour, _ in plan.again:
+            planned[behaviour] = planned.get(behaviour, 0) + 1
+    chosen: dict[int, int] = {}
+    for elite in sorted(grid.elites(), key=lambda e: (-e.mean, e.id)):
+        if len(chosen) >= count:
+            break
+        replicate = elite.count + planned.get(elite.behaviour, 0)
+        if replicate < replicates and elite.behaviour not in chosen:
+            chosen[elite.behaviour] = replicate
+    return tuple(chosen.items())
+
+
+class Hurdles:
+    """Rolling windows of the scores at each stage; a hurdle is a quantile of its window.
+
+    Args:
+        config: configuration of the run.
+        stages: number of stages; the last has no hurdle.
+    """
+
+    def __init__(self, config: Config, stages: int) -> None:
+        self._options = config.hurdle
+        self._windows: list[list[float]] = [[] for _ in range(stages - 1)]
+
+    def observe(self, stage_scores: Sequence[float]) -> None:
+        """Takes note of the scores of one evaluation."""
+        for window, score in zip(self._windows, stage_scores, strict=False):
+            window.append(score)
+            del window[: -self._options.window]
+
+    def thresholds(self) -> tuple[float, ...]:
+        """Returns the hurdle of each stage."""
+        options = self._options
+        return tuple(
+            float(np.quantile(window, options.quantile))
+            if options.quantile > 0.0 and len(window) >= options.warm_up
+            else float("-inf")
+            for window in self._windows
+        )
+
+    def state(self) -> bytes:
+        """Returns the windows: for each its length, then its scores."""
+        return b"".join(np.array([len(w), *w], "<f8").tobytes() for w in self._windows)
+
+    def restore(self, state: bytes) -> None:
+        """Takes back what `state` gave."""
+        words = np.frombuffer(state, "<f8").tolist()
+        for window in self._windows:
+            length = int(words[0])
+            window[:] = words[1 : 1 + length]
+            words = words[1 + length :]

@@ -1,0 +1,67 @@
+"""Progress: what a run tells those who watch it, after every merged batch."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """One of the best elites.
+
+    Args:
+        id: number of the candidate.
+        score: mean score over its replicates; 0 is the tuned baseline, higher is better.
+        size: operations of the canonical form.
+        state_buffers: live state variables.
+        text: program text of the canonical form.
+    """
+
+    id: int
+    score: float
+    size: int
+    state_buffers: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """State of a run after a batch; all counters are totals since the start of the run, resumed parts included.
+
+    Args:
+        batch: batches merged.
+        candidates: candidates bred.
+        evaluations: evaluations that ran (hits reuse one; re-evaluations of elites count).
+        invalid: candidates that the static check refused.
+        hits: candidates known before, by layer: structural, canonical, functional.
+        hurdled: evaluations stopped at an early stage.
+        failures: failed candidates by status.
+        elites: evaluated programs in the archive.
+        cells: cells of the archive that are filled.
+        coverage: filled cells / all cells, 0 to 1.
+        qd_score: sum over cells of the best score minus the offset of the configuration.
+        best: the best elites, best first.
+        steps: training steps spent (or whatever the domain counts its budget in).
+        seconds: wall-clock seconds of work.
+        seconds_by_part: worker and driver seconds by part (propose, evaluate, merge, store ...).
+        workers: workers at work.
+        share_done: share of the budget that is used up, 0 to 1; None where the budget has no end.
+        seconds_left: estimated seconds until the end; None where there is no estimate yet.
+    """
+
+    batch: int = 0
+    candidates: int = 0
+    evaluations: int = 0
+    invalid: int = 0
+    hits: dict[str, int] = field(default_factory=dict)
+    hurdled: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+    elites: int = 0
+    cells: int = 0
+    coverage: float = 0.0
+    qd_score: float = 0.0
+    best: tuple[Best, ...] = ()
+    steps: int = 0
+    seconds: float = 0.0
+    seconds_by_part: dict[str, float] = field(default_factory=dict)
+    workers: int = 1
+    share_done: float | None = None
+    seconds_left: float | None = None

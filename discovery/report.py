@@ -1,0 +1,202 @@
+"""What there is to see of a run, also while it runs: plain data for people and machines."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from archive.elite import Elite
+from archive.grid import Grid
+from archive.lineage import ancestors
+from archive.records import ProgramRecord
+from archive.store import Store
+from discovery.config import Config
+from discovery.run import axes, stored_config
+from evaluators.domain import Domain, load
+from primitives.graph import Graph, check
+from primitives.program import Program
+from primitives.simplify import canonicalize, to_program
+from primitives.text import parse, render
+
+
+def canonical_graph(text: str, domain: Domain) -> Graph:
+    """Returns the canonical form of a program text.
+
+    Raises:
+        ProgramError: the text does not check.
+    """
+    program = parse(text, domain.interface, domain.vocabulary)
+    return canonicalize(check(program, domain.vocabulary), domain.vocabulary, domain.dtype)
+
+
+def readable(graph: Graph, domain: Domain) -> Program:
+    """Returns a canonical graph as a program in the domain's own words."""
+    interface = domain.interface
+    outputs = tuple(name for name, _ in interface.outputs)
+    return to_program(graph, outputs, interface.function, tuple(name for name, _ in interface.inputs))
+
+
+def canonical_text(text: str, domain: Domain) -> str:
+    """Returns the text of the canonical form of a program text."""
+    return render(readable(canonical_graph(text, domain), domain), domain.vocabulary)
+
+
+def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
+    """Returns counters, archive statistics and the best elites of a run.
+
+    Args:
+        folder: the run folder.
+        top: number of elites, one for each behaviour, best lower bound first.
+
+    Raises:
+        ValueError: no run folder, damaged, or of a newer version.
+    """
+    with Store.read(folder) as store, store.snapshot():
+        config = stored_config(store)
+        domain = load(config.domain)
+        last = store.last_batch
+        figures: dict[str, Any] = store.progress(last)[last] if last >= 0 else {}
+        grid = _grid(store, config, domain)
+        statistics = grid.statistics(config.archive.qd_offset)
+        best = [_elite(store, elite, domain) for elite in ranked(grid)[:top]]
+        return {
+            "domain": config.domain,
+            "seed": config.seed,
+            "batches": last + 1,
+            "candidates": figures.get("candidates", 0),
+            "evaluations": figures.get("evaluations", 0),
+            "invalid": figures.get("invalid", 0),
+            "hits": figures.get("hits", {"structural": 0, "canonical": 0, "functional": 0}),
+            "hurdled": figures.get("hurdled", 0),
+            "failures": figures.get("failures", {}),
+            "elites": statistics.elites,
+            "cells": statistics.cells,
+            "coverage": statistics.coverage,
+            "qd_score": statistics.qd_score,
+            "best": best[0] if best else None,
+            "top": best,
+            "steps": figures.get("steps", 0),
+            "seconds": figures.get("seconds", 0.0),
+            "seconds_by_part": figures.get("seconds_by_part", {}),
+            "counterfactual": {
+                key.partition(".")[2]: count
+                for key, count in store.state().get("counters", {}).items()
+                if key.startswith("counterfactual.")
+            },
+            "finished": bool(store.meta.get("finished", False)),
+        }
+
+
+def ranked(grid: Grid) -> list[Elite]:
+    """Returns the elites by lower bound, best first, the smallest of each behaviour."""
+    found: dict[int, Elite] = {}
+    for elite in sorted(grid.elites(), key=lambda e: (-grid.value(e), e.size, e.id)):
+        found.setdefault(elite.behaviour, elite)
+    return list(found.values())
+
+
+def _grid(store: Store, config: Config, domain: Domain) -> Grid:
+    grid = Grid(axes(config, domain), config.archive.depth, config.archive.pessimism)
+    grid.restore(store.elites())
+    return grid
+
+
+def _elite(store: Store, elite: Elite, domain: Domain) -> dict[str, Any]:
+    record = store.program(elite.id)
+    deviation = None if elite.variance is None else elite.variance**0.5
+    return {
+        "id": elite.id,
+        "score": elite.mean,
+        "replicates": elite.count,
+        "deviation": deviation,
+        "size": elite.size,
+        "descriptors": dict(elite.descriptors),
+        "program": canonical_text(record.text, domain) if record else "",
+    }
+
+
+def find_program(store: Store, id: int) -> ProgramRecord:
+    """Returns a program of a run.
+
+    Raises:
+        ValueError: the run keeps no program of that number.
+    """
+    record = store.program(id)
+    if record is None:
+        raise ValueError(
+            f"a run keeps the programs that entered its archive, got {id} in {store.folder}; "
+            f"take a number that `pride show` prints"
+        )
+    return record
+
+
+def behaviour_of(store: Store, id: int) -> int:
+    """Returns the id under which a program's evaluations are stored."""
+    if store.evaluations(id):
+        return id
+    held = next((elite.behaviour for elite in store.elites() if elite.id == id), None)
+    if held is not None:
+        return held
+    record = store.program(id)
+    twins = (other.id for other in store.programs() if record and other.functional == record.functional)
+    return next((twin for twin in twins if store.evaluations(twin)), id)
+
+
+def program_report(folder: str | Path, id: int) -> dict[str, Any]:
+    """Returns text, canonical form, keys, lineage and evaluations of one program of a run.
+
+    Raises:
+        ValueError: no run folder, or the run keeps no program of that number.
+    """
+    with Store.read(folder) as store, store.snapshot():
+        domain = load(stored_config(store).domain)
+        record = find_program(store, id)
+        graph = canonical_graph(record.text, domain)
+        behaviour = behaviour_of(store, id)
+        return {
+            "id": id,
+            "behaviour": behaviour,
+            "text": record.text,
+            "canonical_text": canonical_text(record.text, domain),
+            "descriptors": dict(domain.static_descriptors(graph)),
+            "structural": record.structural,
+            "canonical": record.canonical,
+            "fingerprint": record.functional,
+            "lineage": [
+                {"id": one.id, "proposer": one.proposer, "batch": one.batch, "score": _score(store, one.id)}
+                for one in ancestors(store, id)
+            ],
+            "evaluations": [
+                {
+                    "replicate": e.replicate,
+                    "status": e.status.value,
+                    "score": e.score,
+                    **{f"{name} loss": task.loss for name, task in e.tasks.items()},
+                    **{f"{name} learning rate": task.learning_rate for name, task in e.tasks.items()},
+                }
+                for e in store.evaluations(behaviour)
+            ],
+        }
+
+
+def _score(store: Store, id: int) -> float | None:
+    evaluation = store.evaluation(id)
+    return evaluation.score if evaluation else None
+
+
+def best_learning_rate(store: Store, id: int) -> float | None:
+    """Returns the geometric mean over tasks of the learning rate that served a program best: an export's default."""
+    from math import exp, log
+
+    rates = [
+        task.learning_rate
+        for evaluation in store.evaluations(behaviour_of(store, id))
+        for task in evaluation.tasks.values()
+        if task.learning_rate
+    ]
+    return exp(sum(map(log, rates)) / len(rates)) if rates else None
+
+
+def history(folder: str | Path) -> Mapping[int, Any]:
+    """Returns the progress of a run batch by batch, for plots: counters, best, coverage, QD score, seconds by part."""
+    with Store.read(folder) as store:
+        return store.progress()

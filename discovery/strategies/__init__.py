@@ -1,0 +1,94 @@
+"""Strategies: who breeds and who survives. One file each, found by its name.
+
+A new strategy is one file here with a class that takes the section `strategy` of the configuration, and
+`STRATEGY = TheClass`. A strategy of the user's own is `package.module:NAME` in the configuration.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from archive.grid import Grid
+from discovery.config import Strategy as Options
+from discovery.settings import nearest
+
+
+class Scored(NamedTuple):
+    """A candidate with a score, known behaviours included."""
+
+    id: int
+    score: float
+
+
+class Strategy(Protocol):
+    """Chooses parents; all that it remembers goes through `state`, so that a resumed run goes on as if nothing was."""
+
+    proposer: str | None
+    """The proposer that belongs to the strategy; None takes the one of the configuration."""
+    keeps_all: bool
+    """Whether every scored candidate may become a parent, and not only those in the grid."""
+
+    def parents(self, grid: Grid, starts: Sequence[int], rng: np.random.Generator, count: int) -> list[int]:
+        """Returns the ids of `count` parents; `starts` are the ids of the start programs."""
+        ...
+
+    def observe(self, scored: Sequence[Scored]) -> None:
+        """Takes note of a merged batch, in order of its slots."""
+        ...
+
+    def state(self) -> Any:
+        """Returns what it remembers as plain JSON data."""
+        ...
+
+    def restore(self, state: Any) -> None:
+        """Takes back what `state` gave."""
+        ...
+
+
+class Stateless:
+    """What a strategy without a memory shares with the others of its sort."""
+
+    proposer: str | None = None
+    keeps_all = False
+
+    def observe(self, scored: Sequence[Scored]) -> None:
+        """Forgets."""
+
+    def state(self) -> Any:
+        """Returns None."""
+        return None
+
+    def restore(self, state: Any) -> None:
+        """Has nothing to take back."""
+
+
+def names() -> tuple[str, ...]:
+    """Returns the names of the built-in strategies: the modules beside this file."""
+    return tuple(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load(name: str) -> Callable[[Options], Strategy]:
+    """Returns the `STRATEGY` of `discovery.strategies.<name>`, or what `package.module:NAME` names.
+
+    Raises:
+        ValueError: there is no such strategy.
+    """
+    module, _, attribute = name.partition(":")
+    if not attribute:
+        if name not in names():
+            raise ValueError(
+                f"a strategy must be one of {', '.join(names())} or module:NAME, got {name!r}{nearest(name, names())}"
+            )
+        module, attribute = f"discovery.strategies.{name}", "STRATEGY"
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"a strategy must be importable, got {name!r}: {error}; check the spelling and the path"
+        ) from None
+    if not callable(found):
+        raise ValueError(f"{name!r} must make a strategy from its options, got {found!r}; name the class")
+    return found

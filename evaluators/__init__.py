@@ -1,0 +1,1 @@
+"""How good a program is: domains and what they share."""

@@ -1,0 +1,98 @@
+"""A domain: what programs are for, and how they are judged."""
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from archive.descriptor import Descriptor
+from archive.evaluation import Evaluation
+from primitives.graph import Graph
+from primitives.primitive import Vocabulary
+from primitives.program import Interface
+
+
+class Evaluator(Protocol):
+    """Judges programs under one configuration; a worker makes one and keeps it."""
+
+    def warm_up(self) -> None:
+        """Compiles and loads everything, so that evaluations do not wait."""
+        ...
+
+    def evaluate(
+        self, graph: Graph, replicate: int, thresholds: tuple[float, ...] = (), stages: range | None = None
+    ) -> Evaluation:
+        """Judges a canonical graph.
+
+        Args:
+            graph: canonical form of the program.
+            replicate: seed set, from 0.
+            thresholds: score below which the program stops after stage i (shorter than the stages: no hurdle there).
+            stages: the stages to run; None means all that search uses.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One science: signature, vocabulary, keys, tasks and descriptors.
+
+    Args:
+        name: name of the domain.
+        interface: signatures that programs may have.
+        vocabulary: primitives that programs may use.
+        dtype: numpy name of the type that constants have when a program runs ("float32").
+        options: pydantic model of the domain's own section of the configuration.
+        fingerprint: hash of the behaviour of a canonical graph on the domain's probe; None where it is not finite.
+        refuse: why a canonical graph can't do the domain's job (a no-op), or None.
+        static_descriptors: descriptors that the canonical graph alone tells.
+        descriptors: the default axes of the archive.
+        stages: names of the stages that search uses, given the options.
+        evaluator: makes the evaluator, given the options and a folder for cached baselines (None: no cache).
+        exports: what `pride export --to` offers beside text and python, by name: a function of program and card facts.
+    """
+
+    name: str
+    interface: Interface
+    vocabulary: Vocabulary
+    dtype: str
+    options: type[BaseModel]
+    fingerprint: Callable[[Graph], int | None]
+    refuse: Callable[[Graph], str | None]
+    static_descriptors: Callable[[Graph], Mapping[str, float]]
+    descriptors: tuple[Descriptor, ...]
+    stages: Callable[[Any], tuple[str, ...]]
+    evaluator: Callable[[Any, str | None], Evaluator]
+
+
+def names() -> tuple[str, ...]:
+    """Returns the names of the built-in domains: the packages beside this file."""
+    import evaluators
+
+    return tuple(m.name for m in pkgutil.iter_modules(evaluators.__path__) if m.ispkg)
+
+
+def load(name: str) -> Domain:
+    """Returns the `DOMAIN` of `evaluators.<name>`, or what `package.module:NAME` names.
+
+    Raises:
+        ValueError: there is no such domain.
+    """
+    module, _, attribute = name.partition(":")
+    if not attribute:
+        if name not in names():
+            near = difflib.get_close_matches(name, names(), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"a domain must be one of {', '.join(names())} or module:NAME, got {name!r}{hint}")
+        module, attribute = f"evaluators.{name}", "DOMAIN"
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"a domain must be importable, got {name!r}: {error}; check the spelling and the path") from None
+    if not isinstance(found, Domain):
+        raise ValueError(f"{name!r} must be a Domain, got {type(found).__name__}; name the DOMAIN object")
+    return found

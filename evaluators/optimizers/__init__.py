@@ -1,0 +1,57 @@
+"""Update rules for the training of neural networks."""
+
+from collections.abc import Mapping
+
+from archive.descriptor import Descriptor
+from evaluators.domain import Domain, Evaluator
+from evaluators.optimizers.options import Options
+from primitives.fingerprint import fingerprint, optimizer_probe
+from primitives.graph import Graph
+from primitives.ops import HERO
+from primitives.program import OPTIMIZER
+
+
+def _fingerprint(graph: Graph) -> int | None:
+    return fingerprint(graph, HERO, optimizer_probe())
+
+
+def _refuse(graph: Graph) -> str | None:
+    """An update that the gradient never reaches trains nothing."""
+    return None if "g" in graph.inputs else "the update must depend on the gradient g, and never does; use g"
+
+
+def _static_descriptors(graph: Graph) -> Mapping[str, float]:
+    return {"state_buffers": len(graph.state), "size": graph.size}
+
+
+def _stages(options: Options) -> tuple[str, ...]:
+    return tuple(stage.name for stage in options.stages)
+
+
+def _evaluator(options: Options, cache: str | None) -> Evaluator:
+    from evaluators.optimizers.judge import Judge  # JAX loads only where programs are judged
+
+    return Judge(options, cache)
+
+
+DOMAIN = Domain(
+    name="optimizers",
+    interface=OPTIMIZER,
+    vocabulary=HERO,
+    dtype="float32",
+    options=Options,
+    fingerprint=_fingerprint,
+    refuse=_refuse,
+    static_descriptors=_static_descriptors,
+    descriptors=(
+        Descriptor("state_buffers", (0.5, 1.5, 2.5), "live state variables, each as large as the parameters"),
+        Descriptor("size", (4, 7, 10, 13, 16, 20, 25, 32), "operations of the canonical form"),
+        Descriptor(
+            "learning_rate_tolerance",
+            (0.2, 0.35, 0.5, 0.75, 1.5),
+            "share of learning rates with a loss within 10 % of the best, mean over tasks; 2 for a rule that ignores lr",
+        ),
+    ),
+    stages=_stages,
+    evaluator=_evaluator,
+)

@@ -1,0 +1,56 @@
+"""The section `evaluation` of a configuration in the domain of optimizers."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Stage(BaseModel):
+    """A stage: every task with a share of its steps."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    name: str = Field(description="name of the stage", min_length=1)
+    share: float = Field(description="share of each task's steps (schedule and all)", gt=0.0, le=1.0)
+
+
+class Options(BaseModel):
+    """How update rules are judged."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    tasks: tuple[str, ...] = Field(
+        default=("digits_mlp", "digits_autoencoder", "char_lm"),
+        description="training problems that score a rule: built-in names or package.module:NAME",
+        min_length=1,
+        max_length=64,
+    )
+    seeds: int = Field(
+        default=1,
+        description="initial parameters and batch orders that a rule is trained from at once; the loss is their mean",
+        ge=1,
+        le=64,
+        json_schema_extra={"unit": "seeds a replicate"},
+    )
+    learning_rates: tuple[Annotated[float, Field(gt=0.0)], ...] | None = Field(
+        default=None,
+        description="lanes, ascending; null means each task's own grid",
+        min_length=1,
+        max_length=64,
+    )
+    stages: tuple[Stage, ...] = Field(
+        default=(Stage(name="short", share=0.25), Stage(name="full", share=1.0)),
+        description="from cheap to costly; a rule below the hurdle of a stage stops there",
+        min_length=1,
+        max_length=8,
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Options":
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names) or len(set(self.tasks)) < len(self.tasks):
+            raise ValueError(f"tasks and stages must be named once each, got {list(self.tasks)} and {names}")
+        rates = self.learning_rates or (1.0,)
+        if any(b <= a for a, b in zip(rates, rates[1:], strict=False)):
+            raise ValueError(f"learning rates must ascend, got {list(rates)}; sort them")
+        return self

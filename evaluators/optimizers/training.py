@@ -1,0 +1,213 @@
+"""Training runs: one update rule on one task, all its lanes in one batch, on the device from start to end.
+
+A lane is one (seed, learning rate). Lanes of one seed share initial parameters and the order of batches, which
+derive from the replicate and the seed alone, so that programs and baselines meet the same ones.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evaluators.optimizers.task import Task
+from primitives.compile import compile_step
+from primitives.graph import Graph
+from primitives.interpreter import Capacity, Encoded, Machine
+from primitives.primitive import Vocabulary
+from primitives.program import Interface
+
+Carry: TypeAlias = Any
+"""What a rule carries from step to step (a JAX pytree), the parameters included."""
+
+
+class Rule(Protocol):
+    """How a training run executes update rules."""
+
+    def start(self, program: Any, weights: jax.Array) -> Carry:
+        """Returns the carry before the first step; weights (lanes, D)."""
+        ...
+
+    def weights(self, carry: Carry) -> jax.Array:
+        """Returns the parameters (lanes, D)."""
+        ...
+
+    def step(self, program: Any, carry: Carry, gradient: jax.Array, rate: jax.Array, t: jax.Array) -> Carry:
+        """Takes one step: gradient (lanes, D), learning rate (lanes,), t from 1."""
+        ...
+
+
+class Interpreted:
+    """Any program of the vocabulary, given as data; `program` is an `Encoded`.
+
+    Args:
+        machine: the interpreter.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self._w = machine.tensor_inputs["w"]
+
+    def start(self, program: Encoded, weights: jax.Array) -> Carry:
+        tensors, smalls = self.machine.initial(program, weights.shape[0])
+        return tensors.at[self._w].set(weights), smalls
+
+    def weights(self, carry: Carry) -> jax.Array:
+        return carry[0][self._w]
+
+    def step(self, program: Encoded, carry: Carry, gradient: jax.Array, rate: jax.Array, t: jax.Array) -> Carry:
+        tensors, smalls = self.machine.set_inputs(*carry, {"g": gradient, "lr": rate, "t": t})
+        tensors, smalls = self.machine.step(program, tensors, smalls)
+        update = jax.lax.dynamic_index_in_dim(tensors, program.output, 0, keepdims=False)
+        return tensors.at[self._w].add(-update), smalls
+
+
+class Compiled:
+    """One program, compiled: costs a compilation and then runs at full speed; `program` is ignored.
+
+    Args:
+        graph: the program.
+        vocabulary: its primitives.
+        task: the task, for its layout.
+    """
+
+    def __init__(self, graph: Graph, vocabulary: Vocabulary, task: Task) -> None:
+        self._graph = graph
+        self._step = compile_step(graph, vocabulary, task.layout)
+        self._layout = task.layout
+
+    def start(self, program: Any, weights: jax.Array) -> Carry:
+        return weights, tuple(jnp.zeros_like(weights) for _ in self._graph.state)
+
+    def weights(self, carry: Carry) -> jax.Array:
+        return carry[0]
+
+    def step(self, program: Any, carry: Carry, gradient: jax.Array, rate: jax.Array, t: jax.Array) -> Carry:
+        def lane(w: jax.Array, state: Any, g: jax.Array, lr: jax.Array) -> Any:
+            values = {"w": w, "g": g, "lr": lr, "t": t.astype(w.dtype)}
+            (update,), following = self._step({name: values[name] for name in self._graph.inputs}, state)
+            return w - update, tuple(following)
+
+        return jax.vmap(lane)(*carry, gradient, rate)
+
+
+def cosine(t: jax.Array, steps: jax.Array) -> jax.Array:
+    """Returns the schedule's factor at step t from 1: (1 + cos(pi (t - 1) / steps)) / 2."""
+    return 0.5 * (1.0 + jnp.cos(jnp.pi * (t - 1.0) / steps))
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a replicate fixes: initial parameters (seeds, D) float32 and order of examples (seeds, steps, batch)."""
+
+    weights: jax.Array
+    order: jax.Array
+
+
+def start(task: Task, replicate: int, seeds: int, steps: int) -> Start:
+    """Draws initial parameters and batches of a replicate; batches pass over the data in permuted epochs."""
+    weights, order = [], []
+    examples = len(task.train[0])
+    for seed in range(seeds):
+        rng = np.random.default_rng([replicate, seed])
+        weights.append(np.asarray(task.initial(rng), np.float32))
+        epochs = -(-steps * task.batch // examples)
+        stream = np.concatenate([rng.permutation(examples) for _ in range(epochs)])
+        order.append(stream[: steps * task.batch].reshape(steps, task.batch))
+    return Start(jnp.asarray(np.stack(weights)), jnp.asarray(np.stack(order), jnp.int32))
+
+
+def trainer(task: Task, rule: Rule, seeds: int, rates: int, split: str = "valid") -> Callable[..., jax.Array]:
+    """Returns a function that trains all lanes of one program, to be jitted.
+
+    The function takes (program, weights (seeds, D), order (seeds, steps, batch), learning rates (rates,), steps) and
+    gives the final losses (seeds, rates) on `split`. It stops early once no lane has finite parameters: a parameter
+    that is not finite never becomes finite again.
+    """
+    train = tuple(jnp.asarray(array) for array in task.train)
+    held = tuple(jnp.asarray(array) for array in task.splits[split])
+    size = task.layout.size
+    gradient = jax.vmap(jax.vmap(jax.grad(task.loss), in_axes=(0, None)))
+    losses = jax.vmap(jax.vmap(task.loss, in_axes=(0, None)), in_axes=(0, None))
+
+    def run(
+        program: Any, weights: jax.Array, order: jax.Array, learning_rates: jax.Array, steps: jax.Array
+    ) -> jax.Array:
+        lanes = jnp.repeat(weights, rates, axis=0)
+        rate = jnp.tile(learning_rates, seeds)
+
+        def alive(carry: tuple[jax.Array, Carry]) -> jax.Array:
+            t, inner = carry
+            # The last parameter speaks for its lane: a loss that is not finite makes every gradient so.
+            return (t <= steps) & jnp.isfinite(rule.weights(inner)[:, -1]).any()
+
+        def step(carry: tuple[jax.Array, Carry]) -> tuple[jax.Array, Carry]:
+            t, inner = carry
+            rows = jax.lax.dynamic_index_in_dim(order, t - 1, 1, keepdims=False)
+            batch = tuple(array[rows] for array in train)
+            w = rule.weights(inner).reshape(seeds, rates, size)
+            g = gradient(w, batch).reshape(seeds * rates, size)
+            moment = t.astype(jnp.float32)
+            return t + 1, rule.step(program, inner, g, rate * cosine(moment, steps.astype(jnp.float32)), moment)
+
+        _, inner = jax.lax.while_loop(alive, step, (jnp.int32(1), rule.start(program, lanes)))
+        return losses(rule.weights(inner).reshape(seeds, rates, size), held)
+
+    return run
+
+
+class Training:
+    """The interpreted training runs of one task: compiled once, then any program.
+
+    Args:
+        task: the task.
+        vocabulary: primitives that programs may use.
+        interface: signatures that programs may have.
+        seeds: seeds a replicate.
+        capacity: sizes of the interpreter.
+        steps: most steps a run may take.
+        split: the split on which final losses are taken.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        vocabulary: Vocabulary,
+        interface: Interface,
+        seeds: int,
+        capacity: Capacity,
+        steps: int,
+        split: str = "valid",
+    ) -> None:
+        self.task, self.seeds, self.steps = task, seeds, steps
+        self.machine = Machine(vocabulary, interface, task.layout, capacity)
+        self._rates = jnp.asarray(task.learning_rates, jnp.float32)
+        run = trainer(task, Interpreted(self.machine), seeds, len(task.learning_rates), split)
+        self._run = jax.jit(run)
+        self._starts: dict[int, Start] = {}
+
+    def losses(self, program: Encoded, replicate: int, steps: int) -> np.ndarray:
+        """Returns the final losses (seeds, learning rates) of a program; NaN or infinite where it diverged."""
+        if replicate not in self._starts:
+            self._starts[replicate] = start(self.task, replicate, self.seeds, self.steps)
+        at = self._starts[replicate]
+        return np.asarray(self._run(program, at.weights, at.order, self._rates, jnp.int32(steps)))
+
+
+def compiled_losses(
+    task: Task,
+    graph: Graph,
+    vocabulary: Vocabulary,
+    replicate: int,
+    seeds: int,
+    learning_rates: tuple[float, ...],
+    steps: int,
+    split: str = "valid",
+) -> np.ndarray:
+    """Returns the final losses (seeds, learning rates) of one program, compiled for it alone."""
+    at = start(task, replicate, seeds, steps)
+    run = jax.jit(partial(trainer(task, Compiled(graph, vocabulary, task), seeds, len(learning_rates), split), None))
+    return np.asarray(run(at.weights, at.order, jnp.asarray(learning_rates, jnp.float32), jnp.int32(steps)))

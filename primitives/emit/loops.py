@@ -1,0 +1,274 @@
+"""The body of an update rule as loops over parameter tensors: what Python-like targets share.
+
+A TENSOR or LEAF value is one variable inside a loop and a list with one item a tensor outside; a SCALAR is a plain
+variable. A primitive that sees the whole model becomes a function of its own on flat vectors.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+from primitives.emit.readable import RESERVED, Line, Rule
+from primitives.kinds import LEAF, SCALAR, TENSOR, Kind, join
+from primitives.primitive import Primitive, Scope, Vocabulary
+from primitives.program import Program, ProgramError
+
+WIDTH = 120
+"""Longest line, as `ruff format` wraps it."""
+MODEL_SIDE = ("flat", "split", "spread")
+"""Functions that the body may call and the target defines, in the order of `Body.calls`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one target spells what differs.
+
+    Args:
+        xp: name of the array module.
+        scalar: makes source for a 0-d value of the right type from source for a number.
+        trees: source of the list of tensors of every TENSOR input, by name.
+        state: source of the list of tensors of a state variable, by name.
+        like: the data input whose tensors show the shapes (the gradient).
+    """
+
+    xp: str
+    scalar: Callable[[str], str]
+    trees: Mapping[str, str]
+    state: Callable[[str], str]
+    like: str
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Source of a rule's body, and what it needs.
+
+    Args:
+        lines: source lines without indentation of their own.
+        output: source of the list of outputs, one a tensor.
+        state: source of the list of next values of each state variable, by name.
+        calls: which of `flat`, `split` and `spread` it calls.
+        models: primitives that need a function of their own.
+    """
+
+    lines: tuple[str, ...]
+    output: str
+    state: Mapping[str, str]
+    calls: tuple[str, ...]
+    models: tuple[Primitive, ...]
+
+
+def model_primitives(program: Program, vocabulary: Vocabulary) -> tuple[Primitive, ...]:
+    """Returns the primitives of a program that see the whole model."""
+    used = {s.op: vocabulary[s.op] for s in program.statements if s.op in vocabulary}
+    return tuple(p for p in used.values() if p.scope is Scope.MODEL)
+
+
+def check_emittable(rule: Rule) -> None:
+    """Refuses what is no update rule.
+
+    Raises:
+        ProgramError: inputs other than w, g, lr and t, state that is not TENSOR, or not exactly one output.
+    """
+    data = [rule.names[ref] for ref in range(len(rule.graph.inputs))]
+    if not set(data) <= {"w", "g", "lr", "t"} or len(rule.output) != 1:
+        raise ProgramError(
+            f"only an update rule with inputs among w, g, lr, t and one output can be written as an optimizer, "
+            f"got inputs {', '.join(data)} and outputs {', '.join(rule.output)}; export it as text"
+        )
+    if any(kind != TENSOR for kind in rule.graph.state_kinds):
+        raise ProgramError("the state of an optimizer must be TENSOR; export the program as text")
+
+
+def write_body(rule: Rule, vocabulary: Vocabulary, dialect: Dialect) -> Body:
+    """Writes the body of a rule: lists of tensors first, then operations stage by stage."""
+    return _Writer(rule, vocabulary, dialect).body()
+
+
+def write_model_function(primitive: Primitive, xp: str) -> list[str]:
+    """Returns the source of a function on flat vectors for a primitive that sees the whole model."""
+    names = ("x", "y", "z", "a", "b", "c")[: primitive.arity]
+    return [
+        f"def {primitive.name}({', '.join(f'{name}: Any' for name in names)}) -> Any:",
+        f'    """Returns {primitive.doc}."""',
+        f"    return {primitive.python.format(*names, xp=xp)}",
+    ]
+
+
+class _Writer:
+    def __init__(self, rule: Rule, vocabulary: Vocabulary, dialect: Dialect) -> None:
+        self.rule, self.vocabulary, self.dialect = rule, vocabulary, dialect
+        self.source: list[str] = []
+        self.lists: dict[int, str] = {}  # reference of a TENSOR or LEAF value -> name of its list
+        self.taken = {*RESERVED, *rule.names.values()}
+        self.calls: set[str] = set()
+        self.models: dict[str, Primitive] = {}
+
+    def body(self) -> Body:
+        rule, graph, dialect = self.rule, self.rule.graph, self.dialect
+        for ref in range(len(graph.inputs) + len(graph.state)):
+            name = rule.names[ref]
+            if ref >= len(graph.inputs):
+                self._list(ref, name, dialect.state(name))
+            elif name in dialect.trees:
+                self._list(ref, name, dialect.trees[name])
+        shapes = [ref for ref in self.lists if rule.names[ref] == dialect.like]
+        self.shapes = self.lists[shapes[0]] if shapes else self._new(f"all_{dialect.like}")
+        if not shapes:
+            self.source.append(f"{self.shapes} = {dialect.trees[dialect.like]}")
+        self.needed_by = self._needs()
+        for (stage, local), lines in groupby(rule.lines, key=lambda line: line.phase):
+            if local:
+                self._loop(stage, list(lines))
+            else:
+                for line in lines:
+                    self._once(line)
+        return Body(
+            lines=tuple(self.source),
+            output=self._result(graph.outputs[0]),
+            state={name: self._result(ref) for name, _, ref in rule.state},
+            calls=tuple(call for call in MODEL_SIDE if call in self.calls),
+            models=tuple(self.models.values()),
+        )
+
+    def _new(self, name: str) -> str:
+        """A name for a list that nothing else has."""
+        free, n = name, 2
+        while free in self.taken:
+            free, n = f"{name}_{n}", n + 1
+        self.taken.add(free)
+        return free
+
+    def _list(self, ref: int, name: str, value: str) -> str:
+        self.lists[ref] = self._new(f"all_{name}")
+        self.source.append(f"{self.lists[ref]} = {value}")
+        return self.lists[ref]
+
+    def _needs(self) -> dict[int, set[tuple[int, bool]]]:
+        """The phases that read each value; (-1, False) is the end."""
+        needs: dict[int, set[tuple[int, bool]]] = {}
+        for line in self.rule.lines:
+            for ref in line.refs:
+                needs.setdefault(ref, set()).add(line.phase)
+        for ref in (*self.rule.graph.outputs, *self.rule.graph.next_state):
+            needs.setdefault(ref, set()).add((-1, False))
+        return needs
+
+    def _result(self, ref: int) -> str:
+        if ref in self.lists:
+            return self.lists[ref]
+        constant = self.rule.constant(ref)
+        return f"[{self.rule.names[ref] if constant is None else repr(constant)}] * len({self.shapes})"
+
+    # --- one loop over the tensors ---------------------------------------------------------------------------------
+
+    def _loop(self, stage: int, lines: list[Line]) -> None:
+        rule, names = self.rule, self.rule.names
+        read = dict.fromkeys(ref for line in lines for ref in line.refs if ref in self.lists)
+        collected = [r for r in dict.fromkeys(line.ref for line in lines) if self.needed_by[r] - {(stage, True)}]
+        next_of = {ref: name for name, _, ref in rule.state}
+        lists = {r: self._new(f"next_{next_of[r]}" if r in next_of else f"all_{names[r]}") for r in collected}
+        self.source += [f"{name} = []" for name in lists.values()]
+        sources, targets = [self.lists[r] for r in read], [names[r] for r in read]
+        header = f"for {', '.join(targets)} in zip({', '.join(sources)}, strict=True):"
+        if len(sources) == 1:
+            header = f"for {targets[0]} in {sources[0]}:"
+        if len(header) > WIDTH - 8:
+            self.source.append(f"for index in range(len({self.shapes})):")
+            self.source += [f"    {t} = {s}[index]" for t, s in zip(targets, sources, strict=True)]
+        else:
+            self.source.append(header)
+        for line in lines:
+            self.source += [f"    {source}" for source in self._assignment(line)]
+        self.source += [f"    {name}.append({names[r]})" for r, name in lists.items()]
+        self.lists.update(lists)
+
+    def _assignment(self, line: Line) -> list[str]:
+        """An assignment; constants get a line of their own where it would become too long."""
+        args = [arg if isinstance(arg, str) else _number(arg) for arg in line.args]
+        before = []
+        if line.args and all(isinstance(arg, float) for arg in line.args):
+            args = [self.dialect.scalar(arg) for arg in args]  # plain Python numbers raise where arrays give inf
+        source = f"{line.target} = {self._expression(line, args)}"
+        if len(source) > WIDTH - 12:
+            for i, arg in enumerate(line.args):
+                if isinstance(arg, float):
+                    name = self._new("constant")
+                    before.append(f"{name} = {args[i]}")
+                    args[i] = name
+            source = f"{line.target} = {self._expression(line, args)}"
+        return [*before, source]
+
+    def _expression(self, line: Line, args: list[str]) -> str:
+        primitive = self.vocabulary[line.op]
+        kinds = [self.rule.graph.kinds[ref] for ref in line.refs]
+        if primitive.scope is Scope.LEAF and _meet(primitive, kinds) == TENSOR:
+            shape = next(arg for arg, kind in zip(args, kinds, strict=True) if kind == TENSOR)
+            xp = self.dialect.xp
+            args = [
+                f"{xp}.full({xp}.shape({shape}), {arg})" if wanted is None and kind != TENSOR else arg
+                for arg, kind, wanted in zip(args, kinds, primitive.inputs, strict=True)
+            ]
+        source = primitive.python.format(*args, xp=self.dialect.xp)
+        return source if line.args else self.dialect.scalar(source)
+
+    # --- once for the model ----------------------------------------------------------------------------------------
+
+    def _once(self, line: Line) -> None:
+        primitive = self.vocabulary[line.op]
+        if primitive.scope is not Scope.MODEL:
+            self.source += self._assignment(line)
+            return
+        self.models[primitive.name] = primitive
+        kinds = [self.rule.graph.kinds[ref] for ref in line.refs]
+        meet = _meet(primitive, kinds)
+        args = [
+            self._flat(ref, arg, kind, wanted or meet or kind)
+            for ref, arg, kind, wanted in zip(line.refs, line.args, kinds, primitive.inputs, strict=True)
+        ]
+        call = f"{primitive.name}({', '.join(args)})"
+        if self.rule.graph.kinds[line.ref] == SCALAR:
+            self.source.append(f"{line.target} = {call}")
+            return
+        shapes = self.shapes
+        if meet == LEAF:
+            shapes = next(self.lists[ref] for ref, kind in zip(line.refs, kinds, strict=True) if kind == LEAF)
+        self.calls.add("split")
+        self._list(line.ref, line.target, f"split({call}, {shapes})")
+
+    def _flat(self, ref: int, arg: str | float, have: Kind, kind: Kind) -> str:
+        """Source of an argument as a flat vector of the kind that the primitive sees."""
+        source = arg if isinstance(arg, str) else _number(arg)
+        if kind == SCALAR:
+            return source if isinstance(arg, str) else self.dialect.scalar(source)
+        self.calls.add("flat")
+        if have == SCALAR and kind == LEAF:
+            return f"flat([{source}] * len({self.shapes}))"
+        if have == kind:
+            return f"flat({self.lists[ref]})"
+        self.calls.add("spread")
+        values = self.lists[ref] if have == LEAF else f"[{source}] * len({self.shapes})"
+        return f"flat(spread({values}, {self.shapes}))"
+
+
+def _meet(primitive: Primitive, kinds: list[Kind]) -> Kind | None:
+    return join(kind for kind, wanted in zip(kinds, primitive.inputs, strict=True) if wanted is None)
+
+
+def _number(value: float) -> str:
+    """Source of a constant; a negative one in parentheses, for templates such as `{0}**2`."""
+    return repr(value) if value >= 0.0 and repr(value)[0] != "-" else f"({value!r})"
+
+
+def check_name(name: str) -> None:
+    """Refuses a name that source can't have.
+
+    Raises:
+        ValueError: it is no identifier, or one that the source uses itself.
+    """
+    if not name.isidentifier() or not name.isascii() or name in RESERVED:
+        raise ValueError(f"a rule must be named by a free Python identifier, got {name!r}; choose another name")
+
+
+def indented(text: str) -> str:
+    """Returns text, each line four spaces to the right."""
+    return "".join(f"    {line}\n" if line else "\n" for line in text.splitlines())

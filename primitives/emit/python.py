@@ -1,0 +1,134 @@
+"""Readable source that needs only NumPy."""
+
+from primitives.emit.loops import (
+    Body,
+    Dialect,
+    check_emittable,
+    check_name,
+    indented,
+    model_primitives,
+    write_body,
+    write_model_function,
+)
+from primitives.emit.readable import Rule, readable, readable_program
+from primitives.primitive import Vocabulary
+from primitives.program import Program
+from primitives.text import render
+
+_FUNCTIONS = {
+    "leaves": '''\
+def leaves(tree: Any) -> list[Any]:
+    """Returns the arrays in a dict or a list."""
+    return list(tree.values()) if isinstance(tree, dict) else list(tree)''',
+    "like": '''\
+def like(tree: Any, values: list[Any]) -> Any:
+    """Puts values into a container like `tree`, at the shapes and types of its arrays."""
+    arrays = [np.full(np.shape(x), value, np.asarray(x).dtype) for x, value in zip(leaves(tree), values, strict=True)]
+    return dict(zip(tree, arrays, strict=True)) if isinstance(tree, dict) else arrays''',
+    "flat": '''\
+def flat(arrays: list[Any]) -> Any:
+    """Returns all entries as one vector."""
+    return np.concatenate([np.ravel(x) for x in arrays])''',
+    "split": '''\
+def split(vector: Any, arrays: list[Any]) -> list[Any]:
+    """Cuts a vector into pieces with the shapes of `arrays`."""
+    pieces = np.split(vector, np.cumsum([np.size(x) for x in arrays])[:-1])
+    return [piece.reshape(np.shape(x)) for piece, x in zip(pieces, arrays, strict=True)]''',
+    "spread": '''\
+def spread(values: list[Any], arrays: list[Any]) -> list[Any]:
+    """Repeats each value over the entries of its array."""
+    return [np.full(np.shape(x), value) for x, value in zip(arrays, values, strict=True)]''',
+}
+
+
+def emit_python(program: Program, vocabulary: Vocabulary, name: str, dtype: str = "float32") -> str:
+    """Returns a module with `init(params)` and `update(params, grads, state, lr)` on dicts or lists of arrays.
+
+    Args:
+        program: any valid update rule; what is written is its canonical form.
+        vocabulary: the primitives it uses.
+        name: the rule's name, a Python identifier.
+        dtype: type of the program's constants.
+
+    Raises:
+        ProgramError: the program is not valid, or no update rule.
+        ValueError: the name is no identifier.
+    """
+    check_name(name)
+    avoid = [primitive.name for primitive in model_primitives(program, vocabulary)]
+    rule = readable(program, vocabulary, dtype, avoid)
+    check_emittable(rule)
+    dialect = Dialect(
+        xp="np",
+        scalar=lambda source: f"np.float64({source})",
+        trees={"w": "leaves(params)", "g": "leaves(grads)"},
+        state=lambda variable: f"leaves(state.{variable})",
+        like="g",
+    )
+    body = write_body(rule, vocabulary, dialect)
+    text = render(readable_program(rule), vocabulary)
+    functions = [_FUNCTIONS[key] for key in ("leaves", "like", *body.calls)]
+    functions += ["\n".join(write_model_function(primitive, "np")) for primitive in body.models]
+    functions += [_state(rule), _init(rule), _update(rule, body)]
+    head = f'"""{name}: an update rule found by search, as NumPy source.\n\n{indented(text)}\n{_USE}"""'
+    imports = "from typing import Any, NamedTuple\n\nimport numpy as np"
+    return "\n\n\n".join((f"{head}\n\n{imports}", *functions)) + "\n"
+
+
+_USE = """
+Use:
+
+    state = init(params)
+    for lr in learning_rates:
+        updates, state = update(params, gradient(params), state, lr)
+        params = {key: params[key] - updates[key] for key in params}
+"""
+
+
+def _uses(rule: Rule, name: str) -> bool:
+    return name in rule.graph.inputs
+
+
+def _state(rule: Rule) -> str:
+    lines = ["class State(NamedTuple):", '    """What lives on from step to step, in containers like that of the parameters."""']
+    fields = ["    t: int"] if _uses(rule, "t") else []
+    fields += [f"    {name}: Any" for name, _, _ in rule.state]
+    return "\n".join([*lines, "", *fields] if fields else lines)
+
+
+def _init(rule: Rule) -> str:
+    fields = ["t=0"] if _uses(rule, "t") else []
+    fields += [f"{name}=like(params, [0.0] * len(params))" for name, _, _ in rule.state]
+    call = [f"    return State({', '.join(fields)})"]
+    if len(fields) > 1:
+        call = ["    return State(", *(f"        {field}," for field in fields), "    )"]
+    return "\n".join(
+        ["def init(params: Any) -> State:", '    """Returns the state before the first step: zeros."""', *call]
+    )
+
+
+def _update(rule: Rule, body: Body) -> str:
+    lines = [
+        "def update(params: Any, grads: Any, state: State, lr: Any) -> tuple[Any, State]:",
+        '    """Returns what to subtract from the parameters, and the next state.',
+        "",
+        "    Args:",
+        "        params: dict or list of arrays.",
+        "        grads: gradient of the loss, in the same container.",
+        "        state: what `init` or the last call returned.",
+        "        lr: learning rate of this step.",
+        '    """',
+    ]
+    if _uses(rule, "t"):
+        lines.append("    t = np.float64(state.t + 1)")
+    if _uses(rule, "lr"):
+        lines.append("    lr = np.float64(lr)")
+    lines += [f"    {line}" for line in body.lines]
+    fields = ["t=state.t + 1"] if _uses(rule, "t") else []
+    fields += [f"{name}=like(state.{name}, {source})" for name, source in body.state.items()]
+    if len(fields) > 1:
+        lines += ["    state = State(", *(f"        {field}," for field in fields), "    )"]
+    elif fields:
+        lines.append(f"    state = State({fields[0]})")
+    lines.append(f"    return like(grads, {body.output}), state")
+    return "\n".join(lines)

@@ -1,0 +1,327 @@
+"""A canonical form made readable: what every target language is written from.
+
+Canonicalizing drops names and orders statements by a walk from the outputs. Here the values get names back, those of
+the program's author where a value is the same, and an order in which a person (and a loop over parameter tensors)
+can follow: what is one value for the model and what goes over all tensors in turn, and the new value of a state
+variable after the last use of the old one.
+"""
+
+import builtins
+import heapq
+import keyword
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from primitives.graph import Graph, check
+from primitives.kinds import SCALAR, TENSOR
+from primitives.layout import Layout
+from primitives.primitive import Scope, Vocabulary
+from primitives.program import COPY, Program, Signature, Statement
+from primitives.reference import values, zero_state
+from primitives.simplify import canonicalize, round_constants
+
+_LONGEST = 12
+"""Longest name, so that lines stay short."""
+_SCAFFOLD = (
+    "Any NamedTuple State count dtype extra_args flat grads index init init_fn jax jnp leaf leaves learning_rate like "
+    "next_state np optax params piece pieces split spread state tree update_fn updates"
+)
+RESERVED = frozenset((*_SCAFFOLD.split(), *dir(builtins), *keyword.kwlist, *keyword.softkwlist))
+"""Names that emitted source uses itself."""
+
+
+class Line(NamedTuple):
+    """One operation: `target = op(*args)`.
+
+    Args:
+        ref: reference of the value in the rule's graph.
+        target: its name.
+        op: the primitive's name.
+        args: names and constants.
+        refs: references of the arguments.
+        phase: (stage, is_local): local lines of a stage run tensor by tensor, in one loop; the others, before that
+            loop, once for the model.
+    """
+
+    ref: int
+    target: str
+    op: str
+    args: tuple[str | float, ...]
+    refs: tuple[int, ...]
+    phase: tuple[int, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A program ready to be written in any language.
+
+    Args:
+        function: name of the program's function.
+        graph: canonical form; a reference here is one into it.
+        names: name of every input, state variable and operation, by reference.
+        output: names of the outputs that are no state.
+        parameters: data inputs and state variables by name, in the author's order.
+        lines: operations in order. A name is used again only where nothing needs its old value any more.
+    """
+
+    function: str
+    graph: Graph
+    names: Mapping[int, str]
+    output: tuple[str, ...]
+    parameters: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+    @property
+    def state(self) -> tuple[tuple[str, int, int], ...]:
+        """Name, reference of the old value and reference of the next value of every state variable."""
+        first = len(self.graph.inputs)
+        return tuple((self.names[first + i], first + i, ref) for i, ref in enumerate(self.graph.next_state))
+
+    def constant(self, ref: int) -> float | None:
+        """Returns the value of a reference to a constant, else None."""
+        i = ref - len(self.graph.inputs) - len(self.graph.state)
+        return self.graph.constants[i] if 0 <= i < len(self.graph.constants) else None
+
+
+def readable(program: Program, vocabulary: Vocabulary, dtype: str = "float32", avoid: Iterable[str] = ()) -> Rule:
+    """Returns the canonical form of a program with names and in an order that people can read.
+
+    Args:
+        program: any valid program.
+        vocabulary: the primitives it uses.
+        dtype: type of its constants; they are written as the shortest decimal that is the same in that type.
+        avoid: names that variables must not have.
+
+    Raises:
+        ProgramError: the program is not valid.
+    """
+    checked = round_constants(check(program, vocabulary), dtype)
+    graph = canonicalize(checked, vocabulary, dtype)
+    wanted = _authors_names(program, checked, graph, vocabulary)
+    order, phases = _order(graph, vocabulary)
+    outputs = tuple(n for n, _ in program.signature.outputs if n not in program.signature.state)
+    names = _name_values(graph, order, phases, wanted, outputs, {*RESERVED, *avoid})
+    graph = _shorten(graph, dtype)
+    written: dict[int, str | float] = dict(names)
+    written.update({len(graph.inputs) + len(graph.state) + i: c for i, c in enumerate(graph.constants)})
+    lines = []
+    for ref in order:
+        op, refs = graph.nodes[ref - graph.first_node]
+        if vocabulary[op].commutative and isinstance(written[refs[0]], float):
+            refs = (refs[1], refs[0], *refs[2:])  # lr * 0.1 reads better than 0.1 * lr
+        args = tuple(written[a] for a in refs)
+        if op == "add" and "subtract" in vocabulary and isinstance(args[1], float) and args[1] < 0.0:
+            op, args = "subtract", (args[0], -args[1])  # the canonical form of x - 1.0 is x + -1.0
+        lines.append(Line(ref, names[ref], op, args, refs, phases[ref]))
+    author = [name for name, _ in program.signature.inputs]
+    held = [names[ref] for ref in range(len(graph.inputs) + len(graph.state))]
+    return Rule(
+        function=program.name,
+        graph=graph,
+        names=names,
+        output=outputs,
+        parameters=tuple(sorted(held, key=lambda n: author.index(n) if n in author else len(author))),
+        lines=tuple(lines),
+    )
+
+
+def readable_program(rule: Rule) -> Program:
+    """Returns a rule as a program of the language: the same canonical form under readable names."""
+    graph, names = rule.graph, rule.names
+    statements = [Statement(line.target, line.op, line.args) for line in rule.lines]
+    ends = [*zip(rule.output, graph.outputs, strict=True), *((name, ref) for name, _, ref in rule.state)]
+    pending: dict[str, str | float] = {}
+    for variable, ref in ends:
+        constant = rule.constant(ref)
+        source = names[ref] if constant is None else constant
+        if source != variable:
+            pending[variable] = source
+    while pending:
+        free = [variable for variable in pending if variable not in pending.values()]
+        if free:
+            statements.append(Statement(free[0], COPY, (pending.pop(free[0]),)))
+        else:  # only cycles are left: a = b, b = a
+            variable = next(iter(pending))
+            old = _free(f"old_{variable}", {*names.values(), *rule.output})
+            statements.append(Statement(old, COPY, (variable,)))
+            pending = {v: old if source == variable else source for v, source in pending.items()}
+    kinds = {names[ref]: kind for ref, kind in enumerate(graph.kinds[: len(graph.inputs)])}
+    kinds.update(zip((name for name, _, _ in rule.state), graph.state_kinds, strict=True))
+    outputs = (
+        *zip(rule.output, graph.output_kinds, strict=True),
+        *((name, kinds[name]) for name in rule.parameters if name in {n for n, _, _ in rule.state}),
+    )
+    signature = Signature(tuple((name, kinds[name]) for name in rule.parameters), outputs)
+    return Program(signature, tuple(statements), rule.function)
+
+
+def _shorten(graph: Graph, dtype: str) -> Graph:
+    """The graph with each constant as the shortest decimal that is the same number in `dtype`."""
+    scalar = np.dtype(dtype).type
+    constants = tuple(float(str(scalar(c))) for c in graph.constants)
+    return Graph(
+        graph.inputs,
+        graph.state,
+        constants,
+        graph.nodes,
+        graph.outputs,
+        graph.next_state,
+        graph.kinds,
+        graph.output_kinds,
+        graph.state_kinds,
+    )
+
+
+# --- order ------------------------------------------------------------------------------------------------------------
+
+
+def _order(graph: Graph, vocabulary: Vocabulary) -> tuple[list[int], dict[int, tuple[int, bool]]]:
+    """Order of the nodes, and the phase of each."""
+    first = graph.first_node
+    phases: dict[int, tuple[int, bool]] = {}
+    users: dict[int, list[int]] = {}
+    for ref, node in enumerate(graph.nodes, first):
+        local = graph.kinds[ref] != SCALAR and vocabulary[node.op].scope is not Scope.MODEL
+        stage = 0
+        for arg in node.args:
+            arg_stage, arg_local = phases.get(arg, (0, False))
+            stage = max(stage, arg_stage + (arg_local and not local))  # a whole loop must end before a reduction
+            users.setdefault(arg, []).append(ref)
+        phases[ref] = stage, local
+    _postpone_state(graph, users, phases)
+
+    waits = dict.fromkeys(phases, 0)
+    for ref in phases:
+        for user in users.get(ref, ()):
+            waits[user] += 1
+    ready = [(phases[ref], ref) for ref in phases if waits[ref] == 0]
+    heapq.heapify(ready)
+    order = []
+    while ready:
+        _, ref = heapq.heappop(ready)
+        order.append(ref)
+        for user in users.get(ref, ()):
+            waits[user] -= 1
+            if waits[user] == 0:
+                heapq.heappush(ready, (phases[user], user))
+    return order, phases
+
+
+def _postpone_state(graph: Graph, users: dict[int, list[int]], phases: dict[int, tuple[int, bool]]) -> None:
+    """Adds edges so that the next value of a state variable comes after the uses of the old one, where it can.
+
+    Edges from inputs and state do not count for the order; only nodes wait.
+    """
+    old = len(graph.inputs)
+    edges = []
+    for ref in graph.next_state:
+        if ref >= graph.first_node:
+            for reader in users.get(old, ()):
+                if reader != ref and phases[reader] <= phases[ref]:
+                    edges.append((reader, ref))
+        old += 1
+    for ref in [r for r in users if r < graph.first_node]:
+        del users[ref]
+    for reader, ref in edges:
+        if not _reaches(users, ref, reader):
+            users.setdefault(reader, []).append(ref)
+
+
+def _reaches(users: Mapping[int, list[int]], start: int, goal: int) -> bool:
+    seen, stack = set(), [start]
+    while stack:
+        ref = stack.pop()
+        if ref == goal:
+            return True
+        if ref not in seen:
+            seen.add(ref)
+            stack.extend(users.get(ref, ()))
+    return False
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def _authors_names(program: Program, checked: Graph, graph: Graph, vocabulary: Vocabulary) -> dict[int, str]:
+    """Names that the author gave to what are now values of the canonical form: equal histories on random inputs."""
+    targets = [s.target for s in program.statements if not (s.op == COPY and len(s.args) == 1)]
+    numbers = [""] * len(checked.constants)
+    author: dict[tuple, str] = {}
+    for name, history in zip(
+        (*checked.inputs, *checked.state, *numbers, *targets), _histories(checked, vocabulary), strict=True
+    ):
+        if name:
+            author.setdefault(history, name)
+    return {ref: author[h] for ref, h in enumerate(_histories(graph, vocabulary)) if h in author}
+
+
+def _histories(graph: Graph, vocabulary: Vocabulary) -> list[tuple]:
+    """Kind and values over three steps of every reference."""
+    layout = Layout(((2, 2), (2,)))
+    size = {TENSOR: layout.size, SCALAR: 1}
+    state = zero_state(graph, layout)
+    histories: list[tuple] = [(kind.name,) for kind in graph.kinds]
+    for step in range(3):
+        rng = np.random.default_rng(step)
+        numbers = {name: rng.uniform(-1.0, 1.0, layout.size) for name in sorted({"w", "g", "lr", "t", *graph.inputs})}
+        inputs = {
+            name: numbers[name][: size.get(kind, layout.leaves)] if kind != SCALAR else abs(numbers[name][0])
+            for name, kind in zip(graph.inputs, graph.kinds, strict=False)
+        }
+        found, _, state = values(graph, vocabulary, layout, inputs, state)
+        histories = [(*h, np.asarray(v).tobytes()) for h, v in zip(histories, found, strict=True)]
+    return histories
+
+
+def _name_values(
+    graph: Graph,
+    order: list[int],
+    phases: Mapping[int, tuple[int, bool]],
+    wanted: Mapping[int, str],
+    outputs: tuple[str, ...],
+    reserved: set[str],
+) -> dict[int, str]:
+    """Names of inputs, state and nodes; two values that are needed at the same time never share one."""
+    names: dict[int, str] = dict(enumerate(graph.inputs))
+    first_state, first_constant = len(graph.inputs), len(graph.inputs) + len(graph.state)
+    for ref in range(first_state, first_constant):
+        name = _fit(wanted.get(ref, graph.state[ref - first_state]))
+        names[ref] = _free(name, {*names.values(), *outputs, *reserved})
+    end_of_phase = {phases[ref]: position + 1 for position, ref in enumerate(order)}
+    last = {}
+    for position, ref in enumerate(order):
+        for arg in graph.nodes[ref - graph.first_node].args:
+            # A loop reads the values from outside it again in the next round.
+            again = phases[ref][1] and phases.get(arg) != phases[ref] and graph.kinds[arg] == SCALAR
+            last[arg] = end_of_phase[phases[ref]] if again else position
+    for ref in (*graph.outputs, *graph.next_state):
+        last[ref] = len(order)
+    state_of = {ref: first_state + i for i, ref in reversed(list(enumerate(graph.next_state)))}
+    output_of = dict(zip(graph.outputs, outputs, strict=True))
+    for position, ref in enumerate(order):
+        live = {names[r] for r, end in last.items() if r in names and end > position}
+        state_names = {names[r] for r in range(first_state, first_constant)}
+        taken = {*live, *state_names, *reserved}
+        own = names.get(state_of.get(ref, -1))
+        if own is not None and own not in live:
+            names[ref] = own
+        elif ref in output_of and output_of[ref] not in taken:
+            names[ref] = output_of[ref]
+        else:
+            names[ref] = _free(_fit(wanted.get(ref) or graph.nodes[ref - graph.first_node].op), taken)
+    return names
+
+
+def _fit(name: str) -> str:
+    return name.strip("_")[:_LONGEST].rstrip("_") or "x"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """`name`, or `name_2`, `name_3` ..."""
+    free, n = name, 2
+    while free in taken:
+        free, n = f"{name}_{n}", n + 1
+    return free

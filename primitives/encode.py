@@ -1,0 +1,227 @@
+"""From a canonical graph to the interpreter's arrays: choice of opcodes and allocation of registers."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from primitives.graph import Graph
+from primitives.kinds import SCALAR, TENSOR
+from primitives.primitive import Scope
+from primitives.program import ProgramError
+
+if TYPE_CHECKING:
+    from primitives.interpreter import Encoded, Machine
+
+_LIFT, _COPY = ("lift", "L"), ("copy", "T")
+
+
+class _Registers:
+    """Registers of one file: fixed ones below `first`, the others handed out and taken back."""
+
+    def __init__(self, first: int, capacity: int, what: str) -> None:
+        self._free = list(range(capacity - 1, first - 1, -1))
+        self._first, self._what, self._capacity = first, what, capacity
+
+    def take(self) -> int:
+        if not self._free:
+            raise ProgramError(
+                f"a program may hold at most {self._capacity} live {self._what} values, inputs, state and constants "
+                f"included, and needs more; shorten it"
+            )
+        return self._free.pop()
+
+    def give(self, register: int) -> None:
+        if register >= self._first:
+            self._free.append(register)
+
+
+class _Encoder:
+    def __init__(self, machine: "Machine", graph: Graph) -> None:
+        self.machine, self.graph = machine, graph
+        capacity = machine.capacity
+        self.tensor_rows: list[tuple[int, int, int, int, int]] = []
+        self.small_rows: list[tuple[int, int, int, int, int]] = []
+        self.before: list[int] = [0]
+        self.registers: dict[int, int] = {}
+        self.constants = np.zeros(capacity.smalls, np.float64)
+        self.tensors = _Registers(machine.first_temporary, capacity.tensors, "TENSOR")
+        first_small = len(machine.small_inputs) + len(graph.constants)
+        if first_small >= capacity.smalls:
+            raise ProgramError(
+                f"a program may have at most {capacity.smalls - len(machine.small_inputs) - 1} constants, "
+                f"got {len(graph.constants)}; shorten it"
+            )
+        self.smalls = _Registers(first_small, capacity.smalls, "SCALAR and LEAF")
+        self.position = 0
+
+    def encode(self) -> "Encoded":
+        from primitives.interpreter import Encoded
+
+        graph, machine, capacity = self.graph, self.machine, self.machine.capacity
+        self._place_leaves()
+        self._find_last_uses()
+        home = self._homes()
+        for position, node in enumerate(graph.nodes):
+            self.position = position
+            ref = graph.first_node + position
+            self._instruction(ref, node.op, node.args, home.get(ref))
+            for arg in dict.fromkeys(node.args):
+                self._release(arg)
+            self._release(ref)
+        output = self._finish(home)
+        if max(len(self.tensor_rows), len(self.small_rows)) > capacity.instructions:
+            raise ProgramError(f"a program may have at most {capacity.instructions} instructions; shorten it")
+        n = len(self.tensor_rows)
+        before = np.full(capacity.instructions + 2, len(self.small_rows), np.int32)
+        before[: n + 1] = self.before[: n + 1]
+        return Encoded(
+            _rows(self.tensor_rows, capacity.instructions),
+            _rows(self.small_rows, capacity.instructions),
+            before,
+            np.int32(n),
+            self.constants,
+            np.int32(output),
+        )
+
+    def _place_leaves(self) -> None:
+        graph, machine = self.graph, self.machine
+        for ref, name in enumerate(graph.inputs):
+            table = machine.tensor_inputs if graph.kinds[ref] is TENSOR else machine.small_inputs
+            self.registers[ref] = table[name]
+        for i in range(len(graph.state)):
+            self.registers[len(graph.inputs) + i] = machine.first_state + i
+        first = len(graph.inputs) + len(graph.state)
+        for i, constant in enumerate(graph.constants):
+            register = len(machine.small_inputs) + i
+            self.registers[first + i] = register
+            self.constants[register] = constant
+
+    def _find_last_uses(self) -> None:
+        self.last: dict[int, int] = {}
+        for position, node in enumerate(self.graph.nodes):
+            for arg in node.args:
+                self.last[arg] = position
+        for ref in (*self.graph.outputs, *self.graph.next_state):
+            self.last[ref] = len(self.graph.nodes)
+
+    def _homes(self) -> dict[int, int]:
+        """Nodes that can be computed straight into a state register: nothing reads the old value afterwards."""
+        graph, home = self.graph, {}
+        for i, ref in enumerate(graph.next_state):
+            old = len(graph.inputs) + i
+            position = ref - graph.first_node
+            if position >= 0 and ref not in home and graph.kinds[ref] is TENSOR and self.last.get(old, -1) <= position:
+                home[ref] = self.machine.first_state + i
+        return home
+
+    def _release(self, ref: int) -> None:
+        if ref >= self.graph.first_node and self.last.get(ref, -1) <= self.position:
+            file = self.tensors if self.graph.kinds[ref] is TENSOR else self.smalls
+            file.give(self.registers[ref])
+
+    def _instruction(self, ref: int, op: str, args: tuple[int, ...], home: int | None) -> None:
+        primitive = self.machine.vocabulary[op]
+        kinds = [self.graph.kinds[a] for a in args]
+        if self.graph.kinds[ref] is TENSOR:
+            self._emit_tensor(ref, primitive.name, args, home)
+            return
+        if TENSOR in kinds:  # a reduction
+            operands, temporaries = self._lift_to_pattern(primitive.name, args)
+            opcode = self.machine.small_opcodes[primitive.name, operands[0]]
+            registers = operands[1]
+        else:
+            model = primitive.scope is Scope.MODEL and all(kind is SCALAR for kind in kinds)
+            opcode = self.machine.small_opcodes[primitive.name, "S" if model else "L"]
+            registers, temporaries = [self.registers[a] for a in args], []
+        target = self.registers[ref] = self.smalls.take()
+        self.small_rows.append((opcode, target, *_three(registers)))
+        for temporary in temporaries:
+            self.tensors.give(temporary)
+
+    def _emit_tensor(self, ref: int, name: str, args: tuple[int, ...], home: int | None) -> None:
+        primitive = self.machine.vocabulary[name]
+        if primitive.commutative and len(args) == 2 and self.graph.kinds[args[0]] is not TENSOR:
+            args = (args[1], args[0])
+        (pattern, registers), temporaries = self._lift_to_pattern(name, args)
+        target = self.registers[ref] = self.tensors.take() if home is None else home
+        self._tensor_row((self.machine.tensor_opcodes[name, pattern], target, *_three(registers)))
+        for temporary in temporaries:
+            self.tensors.give(temporary)
+
+    def _lift_to_pattern(self, name: str, args: tuple[int, ...]) -> tuple[tuple[str, list[int]], list[int]]:
+        """Lifts operands until their pattern has an opcode; returns pattern and registers, and the temporaries."""
+        codes = {"T": TENSOR, "S": SCALAR}
+        kinds = ["T" if self.graph.kinds[a] is TENSOR else "S" if self.graph.kinds[a] is SCALAR else "L" for a in args]
+        pattern = "".join(kinds)
+        table = self.machine.tensor_opcodes
+        if (name, pattern) not in table and (name, pattern) not in self.machine.small_opcodes:
+            primitive = self.machine.vocabulary[name]
+            pattern = "".join(
+                "T" if wanted is None or wanted is codes["T"] else "S" for wanted in primitive.inputs
+            )
+        registers, temporaries = [], []
+        for source, kind, arg in zip(pattern, kinds, args, strict=True):
+            if source == "T" and kind != "T":
+                temporary = self.tensors.take()
+                self._tensor_row((self.machine.tensor_opcodes[_LIFT], temporary, self.registers[arg], 0, 0))
+                temporaries.append(temporary)
+                registers.append(temporary)
+            else:
+                registers.append(self.registers[arg])
+        return (pattern, registers), temporaries
+
+    def _tensor_row(self, row: tuple[int, int, int, int, int]) -> None:
+        self.before.append(len(self.small_rows))
+        self.tensor_rows.append(row)
+
+    def _finish(self, home: dict[int, int]) -> int:
+        """Moves what is not in its place: the output to a register of its own, next state to the state registers."""
+        graph, machine = self.graph, self.machine
+        self.position = len(graph.nodes)
+        first_state, end_state = len(graph.inputs), len(graph.inputs) + len(graph.state)
+        (out,) = graph.outputs
+        output = self._move(out, self.tensors.take()) if graph.kinds[out] is not TENSOR else self.registers[out]
+        if first_state <= out < end_state:
+            output = self._move(out, self.tensors.take())
+        moves = []
+        for i, ref in enumerate(graph.next_state):
+            register = machine.first_state + i
+            if home.get(ref) == register or ref == first_state + i:
+                continue
+            if first_state <= ref < end_state:  # state that becomes other state: read before any is overwritten
+                moves.append((self._move(ref, self.tensors.take()), register))
+            else:
+                moves.append((ref, register))
+        for source, register in moves:
+            if isinstance(source, _Moved):
+                self._tensor_row((machine.tensor_opcodes[_COPY], register, int(source), 0, 0))
+            else:
+                self._move(source, register)
+        return int(output)
+
+    def _move(self, ref: int, register: int) -> "_Moved":
+        tensor = self.graph.kinds[ref] is TENSOR
+        opcode = self.machine.tensor_opcodes[_COPY if tensor else _LIFT]
+        self._tensor_row((opcode, register, self.registers[ref], 0, 0))
+        return _Moved(register)
+
+
+class _Moved(int):
+    """A register that already holds the value (to tell it from a reference)."""
+
+
+def _three(registers: list[int]) -> tuple[int, int, int]:
+    a, b, c = (*registers, 0, 0, 0)[:3]
+    return a, b, c
+
+
+def _rows(rows: list[tuple[int, int, int, int, int]], length: int) -> np.ndarray:
+    table = np.zeros((length, 5), np.int32)
+    if rows:
+        table[: len(rows)] = rows
+    return table
+
+
+def encode(machine: "Machine", graph: Graph) -> "Encoded":
+    """Returns a canonical graph as arrays for `machine` (see `Machine.encode`)."""
+    return _Encoder(machine, graph).encode()

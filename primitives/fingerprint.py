@@ -1,0 +1,160 @@
+"""Fingerprint: a hash of what a program does, equal for programs that do the same in different ways.
+
+A graph runs for a few steps on fixed inputs, the probe, in float64. The outputs (not the state: which variable holds
+what does not matter) are cut to about 20 bits of mantissa and hashed, so that algebraically equal programs, which
+differ in the last bits, nearly always share a fingerprint.
+
+References: Real et al. 2020, "AutoML-Zero"; Gillard et al. 2023, "Unified Functional Hashing in Automatic Machine
+Learning".
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+
+from primitives.graph import Graph
+from primitives.kinds import LEAF, TENSOR, Kind
+from primitives.layout import Layout
+from primitives.primitive import Vocabulary
+from primitives.program import key_of
+from primitives.reference import prepare, zero_state
+
+_CUT = 32
+"""Bits of the 52-bit mantissa that are rounded away."""
+_HALF = np.uint64(1 << (_CUT - 1))
+_KEPT = np.uint64((1 << 64) - (1 << _CUT))
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Fixed inputs on which behaviour is observed.
+
+    Args:
+        layout: shapes of the parameter tensors.
+        inputs: for every name that a signature may use, one float64 value a step: (D,), (L,) or 0-d.
+        tiny: outputs below this magnitude count as 0; the default is the smallest normal float32, which programs
+            that run in float32 can't tell from 0.
+
+    Raises:
+        ValueError: there is no input, or inputs have different numbers of steps.
+    """
+
+    layout: Layout
+    inputs: Mapping[str, Sequence[np.ndarray | np.float64]]
+    tiny: float = 2.0**-126
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(values) for name, values in self.inputs.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"all inputs of a probe must have the same number of steps, got {lengths}; mend it")
+
+    @property
+    def steps(self) -> int:
+        """Number of steps."""
+        return len(next(iter(self.inputs.values())))
+
+    def width(self, kind: Kind) -> int:
+        """Number of entries of a value of `kind`."""
+        return self.layout.size if kind == TENSOR else self.layout.leaves if kind == LEAF else 1
+
+
+def observe(graph: Graph, vocabulary: Vocabulary, probe: Probe) -> np.ndarray | None:
+    """Returns the outputs that are no state on the probe, (steps, entries of all outputs), from zero state.
+
+    None where one is NaN or infinite.
+    """
+    code = prepare(graph, vocabulary, probe.layout)
+    steps = probe.steps
+    columns = [probe.inputs[name] for name in graph.inputs]
+    rows = zip(*columns, strict=True) if columns else [()] * steps
+    outputs, next_state = code.outputs, code.next_state
+    widths = [probe.width(kind) for kind in graph.output_kinds]
+    observed = np.empty((steps, sum(widths)))
+    nothing = np.zeros(sum(widths))
+    state = zero_state(graph, probe.layout)
+    with np.errstate(all="ignore"):
+        for row, inputs in zip(observed, rows, strict=True):
+            registers = code.run(np, inputs, state)
+            state = [registers[r] for r in next_state]
+            end = 0
+            for register, width in zip(outputs, widths, strict=True):
+                start, end = end, end + width
+                row[start:end] = registers[register]
+            if not isfinite(row.dot(nothing)):  # 0 * NaN and 0 * inf are NaN
+                return None
+    return observed
+
+
+def fingerprint(graph: Graph, vocabulary: Vocabulary, probe: Probe) -> int | None:
+    """Returns the signed 64-bit fingerprint of a graph's behaviour on a probe.
+
+    With y the outputs in order of steps: hash(round_20(y)), where round_20 keeps 20 bits of mantissa (to nearest),
+    what is smaller than `probe.tiny` becomes 0, and -0 is +0.
+
+    Args:
+        graph: a canonical graph (a merely checked one gives the same and takes longer).
+        vocabulary: the primitives it uses.
+        probe: where to observe.
+
+    Returns:
+        The fingerprint, or None where an output is NaN or infinite.
+    """
+    observed = observe(graph, vocabulary, probe)
+    if observed is None:
+        return None
+    observed[np.abs(observed) < probe.tiny] = 0.0
+    bits = observed.view(np.uint64)
+    bits += _HALF
+    bits &= _KEPT
+    return key_of(bits.tobytes())
+
+
+_GRADIENT_SCALES = (1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01, 3e-3, 1e-3, 1e-3, 1e-10, 0.0, 0.03, 1e-3, 1e-10)
+"""One an entry; the second tensor (the last three) is smaller than the first."""
+_GRADIENT_STEPS = (1.0, 0.02, 0.6, 0.3, 1.0)
+"""At the second step the gradient is small: clipping by global norm does nothing there."""
+_LEARNING_RATES = (1e-3, 0.3, 0.03, 1e-4, 0.01)
+_TIMES = (1.0, 2.0, 3.0, 4.0, 1000.0)
+
+
+def _spread(n: int, start: int) -> np.ndarray:
+    """(n,) numbers in [-1, 1), spread evenly and without pattern; exact in IEEE arithmetic, so the same everywhere."""
+    return (np.arange(start, start + n) * 0.6180339887498949) % 1.0 * 2.0 - 1.0
+
+
+def optimizer_probe() -> Probe:
+    """Returns the probe of update rules: two tensors, five steps, inputs `w`, `g`, `lr` and `t`.
+
+    What it must tell apart, and what therefore stands in it:
+
+    - |g| < 1 in every entry, so that `arcsin` and `arctanh` live; magnitudes of 1, 1e-3 and 1e-10 (the guard of
+      division shows), exact zeros (the gradient of a dead pixel is 0), both signs, signs that turn over the steps;
+    - `w` that moves, with |w| < 1 and a second tensor that starts at 0, as biases do;
+    - global norms of `g` above and below `lr`, so that clipping by it acts at some steps only;
+    - `lr` over three decades and `t` up to 1000, so that bounds on them show.
+
+    Products of a few of these stay far from underflow in float64: (1e-10)^30 = 1e-300.
+    """
+    scales = np.array(_GRADIENT_SCALES)
+    n = len(scales)
+    gradients, weights = [], []
+    for step, factor in enumerate(_GRADIENT_STEPS):
+        turn = _spread(n, 1 + 7 * n * step)
+        # Magnitudes in [0.5, 1) of the scale: the scale of an entry is the same over the steps, as in training.
+        gradient = scales * factor * (0.5 * turn + np.copysign(0.4999, turn))
+        gradient[8], gradient[10] = np.copysign(1e-3, gradient[8]), np.copysign(1e-10, gradient[10])
+        gradient[(step + 5) % 10] = 0.0
+        gradients.append(gradient + 0.0)
+        weights.append(0.5 * _spread(n, 1000) + 0.05 * step * _spread(n, 2000 + 11 * step))
+        weights[-1][12:] = weights[-1][12:] * 0.2 * step + 0.0
+    inputs = {
+        "w": tuple(weights),
+        "g": tuple(gradients),
+        "lr": tuple(np.float64(x) for x in _LEARNING_RATES),
+        "t": tuple(np.float64(x) for x in _TIMES),
+    }
+    for array in (*weights, *gradients):
+        array.flags.writeable = False
+    return Probe(Layout(((4, 3), (3,))), inputs)

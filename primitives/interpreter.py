@@ -1,0 +1,260 @@
+"""JAX execution in which programs are data: compiled once, then any program of the vocabulary runs.
+
+The machine has two register files. The tensor file (registers, lanes, D) holds TENSOR values; the small file
+(registers, lanes, L) holds LEAF values and, broadcast over the tensors, SCALAR values and constants. A program is a
+list of tensor instructions; before each of them run the small instructions that it waits for. Both are rows
+`(opcode, target, a, b, c)`.
+
+What an instruction does is chosen by a real branch (`lax.switch` outside any `vmap`), and its value is written to
+the file after the branch: a write inside the branch copies the whole file (measured: 2.8 times slower). An opcode
+stands for a primitive and the files its operands come from, so that a scalar operand is never materialized as a
+tensor where the pattern is a usual one; for the rest there is an instruction that lifts.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from primitives.graph import Graph
+from primitives.kinds import LEAF, SCALAR, TENSOR, Kind
+from primitives.layout import Layout
+from primitives.primitive import Primitive, Scope, Vocabulary
+from primitives.program import Interface
+
+_LIFT, _COPY = "lift", "copy"
+_T, _S, _E = "T", "S", "L"
+"""Where an operand comes from: tensor file; small file, one value for the model; small file, one a tensor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Sizes of the machine; a program that needs more is refused.
+
+    Args:
+        tensors: registers of the tensor file, inputs and state included.
+        smalls: registers of the small file, inputs and constants included.
+        instructions: instructions of each of the two lists.
+    """
+
+    tensors: int = 32
+    smalls: int = 96
+    instructions: int = 96
+
+
+class Encoded(NamedTuple):
+    """A program as arrays, the same shapes for every program of one machine (a JAX pytree).
+
+    Args:
+        tensor: (instructions, 5) int32 rows (opcode, target, a, b, c) of the tensor file.
+        small: (instructions, 5) int32 rows of the small file.
+        before: (instructions + 2,) int32; small rows before[i]:before[i + 1] run before tensor row i, the row after
+            the last tensor row names those that run at the end.
+        count: () int32, number of tensor rows.
+        constants: (smalls,) initial values of the small file.
+        output: () int32, tensor register of the output.
+    """
+
+    tensor: np.ndarray
+    small: np.ndarray
+    before: np.ndarray
+    count: np.ndarray
+    constants: np.ndarray
+    output: np.ndarray
+
+
+def _patterns(primitive: Primitive) -> list[str]:
+    """Operand patterns that have an opcode of their own in the tensor file."""
+    n = primitive.arity
+    if primitive.scope is not Scope.ELEMENT:
+        return ["".join(_T if kind is None or kind is TENSOR else _S for kind in primitive.inputs)]
+    if n == 2:
+        return ["TT", "TS"] if primitive.commutative else ["TT", "TS", "ST"]
+    return [_T * n] if n < 2 else [_T * n, _T * (n - 1) + _S]
+
+
+class Machine:
+    """The interpreter of one vocabulary on one parameter layout.
+
+    Args:
+        vocabulary: primitives that programs may use.
+        interface: inputs and state that programs may have; one output of kind TENSOR.
+        layout: shapes of the parameter tensors.
+        capacity: register and instruction counts.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, interface: Interface, layout: Layout, capacity: Capacity = Capacity()
+    ) -> None:
+        self.vocabulary, self.layout, self.capacity = vocabulary, layout, capacity
+        data = list(interface.inputs)
+        tensors = [name for name, kind in data if kind is TENSOR]
+        self.tensor_inputs = {name: i for i, name in enumerate(tensors)}
+        self.small_inputs = {name: i for i, name in enumerate(n for n, k in data if k is not TENSOR)}
+        self.first_state = len(tensors)
+        self.first_temporary = len(tensors) + interface.max_state
+        self.tensor_opcodes: dict[tuple[str, str], int] = {}
+        self.small_opcodes: dict[tuple[str, str], int] = {}
+        self._tensor_branches: list[Callable[..., jax.Array]] = []
+        self._small_branches: list[Callable[..., jax.Array]] = []
+        self._build()
+
+    # --- what the opcodes do -------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self._tensor_op((_COPY, _T), lambda xp, x: x, _T, Scope.ELEMENT)
+        self.tensor_opcodes[_LIFT, _E] = len(self._tensor_branches)
+        self._tensor_branches.append(lambda tensors, smalls, a, b, c: _lift(_row(smalls, a), self.layout))
+        for name in self.vocabulary:
+            primitive = self.vocabulary[name]
+            if not primitive.executable:
+                continue
+            reduces = primitive.arity > 0 and primitive.output in (SCALAR, LEAF)
+            for pattern in _patterns(primitive):
+                if reduces:
+                    self._reduction(primitive, pattern)
+                elif primitive.arity:
+                    self._tensor_op((name, pattern), primitive.fn, pattern, primitive.scope)
+            self._small_op(primitive)
+
+    def _tensor_op(self, key: tuple[str, str], fn: Callable, pattern: str, scope: Scope) -> None:
+        layout = self.layout
+
+        def branch(tensors: jax.Array, smalls: jax.Array, a: jax.Array, b: jax.Array, c: jax.Array) -> jax.Array:
+            rows = [
+                _row(tensors, i) if source == _T else _row(smalls, i)[:, :1]
+                for source, i in zip(pattern, (a, b, c), strict=False)
+            ]
+            if scope is Scope.ELEMENT:
+                return fn(jnp, *rows)
+            rows = [row if source == _T else row[:, 0] for source, row in zip(pattern, rows, strict=True)]
+            return jax.vmap(partial(_scoped, fn, scope, layout, pattern, TENSOR))(*rows)
+
+        self.tensor_opcodes[key] = len(self._tensor_branches)
+        self._tensor_branches.append(branch)
+
+    def _reduction(self, primitive: Primitive, pattern: str) -> None:
+        """A TENSOR in, a LEAF or SCALAR out: an instruction of the small file that reads the tensor file."""
+        layout = self.layout
+
+        def branch(tensors: jax.Array, smalls: jax.Array, a: jax.Array, b: jax.Array, c: jax.Array) -> jax.Array:
+            rows = [
+                _row(tensors, i) if source == _T else _row(smalls, i)[:, 0]
+                for source, i in zip(pattern, (a, b, c), strict=False)
+            ]
+            value = jax.vmap(partial(_scoped, primitive.fn, primitive.scope, layout, pattern, primitive.output))(*rows)
+            return value if value.ndim == 2 else jnp.broadcast_to(value[:, None], (value.shape[0], layout.leaves))
+
+        self.small_opcodes[primitive.name, pattern] = len(self._small_branches)
+        self._small_branches.append(branch)
+
+    def _small_op(self, primitive: Primitive) -> None:
+        layout = self.layout
+        sources = (_S, _E) if primitive.scope is Scope.MODEL else (_E,)
+        for source in sources:
+
+            def branch(
+                tensors: jax.Array, smalls: jax.Array, a: jax.Array, b: jax.Array, c: jax.Array, source: str = source
+            ) -> jax.Array:
+                rows = [_row(smalls, i) for i in (a, b, c)[: primitive.arity]]
+                if primitive.arity == 0:
+                    return jnp.full(smalls.shape[1:], primitive.fn(jnp), smalls.dtype)
+                if primitive.scope is Scope.ELEMENT:
+                    return primitive.fn(jnp, *rows)
+                if source == _S:  # one value for the model: every column is the same
+                    value = jax.vmap(partial(primitive.fn, jnp))(*(row[:, 0] for row in rows))
+                    return jnp.broadcast_to(value[:, None], smalls.shape[1:])
+                if primitive.scope is Scope.LEAF:
+                    return jax.vmap(jax.vmap(partial(primitive.fn, jnp)))(*rows)
+                rows = [r if kind is None else r[:, 0] for r, kind in zip(rows, primitive.inputs, strict=True)]
+                value = jax.vmap(partial(primitive.fn, jnp))(*rows)
+                return value if value.ndim == 2 else jnp.broadcast_to(value[:, None], (value.shape[0], layout.leaves))
+
+            self.small_opcodes[primitive.name, source] = len(self._small_branches)
+            self._small_branches.append(branch)
+
+    # --- execution -----------------------------------------------------------------------------------------------
+
+    def initial(self, program: Encoded, lanes: int, dtype: Any = jnp.float32) -> tuple[jax.Array, jax.Array]:
+        """Returns the register files before the first step: state zero, constants in place.
+
+        Returns:
+            The tensor file (tensors, lanes, D) and the small file (smalls, lanes, L).
+        """
+        tensors = jnp.zeros((self.capacity.tensors, lanes, self.layout.size), dtype)
+        shape = (self.capacity.smalls, lanes, self.layout.leaves)
+        return tensors, jnp.broadcast_to(program.constants.astype(dtype)[:, None, None], shape)
+
+    def step(self, program: Encoded, tensors: jax.Array, smalls: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Runs one step of a program on all lanes; the caller has set the input registers.
+
+        Returns:
+            The register files after the step; the output is tensor register `program.output`.
+        """
+
+        def small(i: Any, tensors: jax.Array, smalls: jax.Array) -> jax.Array:
+            op, target, a, b, c = program.small[i]
+            value = jax.lax.switch(op, self._small_branches, tensors, smalls, a, b, c)
+            return jax.lax.dynamic_update_index_in_dim(smalls, value.astype(smalls.dtype), target, 0)
+
+        def run_small(i: Any, tensors: jax.Array, smalls: jax.Array) -> jax.Array:
+            bounds = program.before[i], program.before[i + 1]
+            return jax.lax.fori_loop(*bounds, lambda j, smalls: small(j, tensors, smalls), smalls)
+
+        def body(i: Any, files: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            tensors, smalls = files
+            smalls = run_small(i, tensors, smalls)
+            op, target, a, b, c = program.tensor[i]
+            value = jax.lax.switch(op, self._tensor_branches, tensors, smalls, a, b, c)
+            return jax.lax.dynamic_update_index_in_dim(tensors, value.astype(tensors.dtype), target, 0), smalls
+
+        return jax.lax.fori_loop(0, program.count, body, (tensors, smalls))
+
+    def set_inputs(
+        self, tensors: jax.Array, smalls: jax.Array, values: Mapping[str, jax.Array]
+    ) -> tuple[jax.Array, jax.Array]:
+        """Writes inputs to their registers: TENSOR (lanes, D), SCALAR (lanes,) or 0-d."""
+        for name, value in values.items():
+            if name in self.tensor_inputs:
+                tensors = tensors.at[self.tensor_inputs[name]].set(value)
+            else:
+                column = jnp.broadcast_to(jnp.asarray(value, smalls.dtype).reshape(-1, 1), smalls.shape[1:])
+                smalls = smalls.at[self.small_inputs[name]].set(column)
+        return tensors, smalls
+
+    def encode(self, graph: Graph) -> Encoded:
+        """Returns a canonical graph as arrays.
+
+        Raises:
+            ProgramError: the program needs more registers or instructions than the machine has.
+        """
+        from primitives.encode import encode
+
+        return encode(self, graph)
+
+
+def _row(file: jax.Array, i: jax.Array) -> jax.Array:
+    return jax.lax.dynamic_index_in_dim(file, i, 0, keepdims=False)
+
+
+def _lift(small: jax.Array, layout: Layout) -> jax.Array:
+    """LEAF (lanes, L) to TENSOR (lanes, D)."""
+    pieces = [
+        jnp.broadcast_to(small[:, i : i + 1], (small.shape[0], size)) for i, size in enumerate(layout.sizes)
+    ]
+    return jnp.concatenate(pieces, axis=1)
+
+
+def _scoped(
+    fn: Callable, scope: Scope, layout: Layout, pattern: str, output: Kind | None, *args: jax.Array
+) -> jax.Array:
+    """Applies a LEAF or MODEL primitive to the values of one lane."""
+    if scope is Scope.MODEL:
+        return fn(jnp, *args)
+    split = [layout.split(x) if source == _T else [x] * layout.leaves for source, x in zip(pattern, args, strict=True)]
+    values = [fn(jnp, *leaf) for leaf in zip(*split, strict=True)]
+    return jnp.stack(values) if output in (LEAF, SCALAR) else jnp.concatenate([v.reshape(-1) for v in values])

@@ -1,0 +1,15 @@
+"""The primitives, one family a file; a vocabulary is put together here.
+
+The sign of a zero is never seen: `reciprocal` and `power`, the only operations that could tell -0 from +0, take both
+as +0. So executions may differ in that sign (XLA drops `x + 0.0`, NumPy and XLA disagree on sign(-0.0)) and agree.
+"""
+
+from primitives.ops.arithmetic import BLENDS, CONSTANTS, OPERATORS
+from primitives.ops.elementary import ELEMENTARY
+from primitives.ops.reductions import REDUCTIONS
+from primitives.primitive import Vocabulary
+
+HERO = Vocabulary((*OPERATORS, *CONSTANTS, *ELEMENTARY, *REDUCTIONS, *BLENDS))
+"""The 45 functions of Chen et al. 2023, in the order of the paper's list; `invert` is known by name and refused."""
+
+__all__ = ["HERO"]

@@ -1,0 +1,96 @@
+"""Operators, constants and blends: what takes two or more values, or none."""
+
+import math
+from typing import Any
+
+from primitives.kinds import SCALAR
+from primitives.primitive import Primitive
+
+EPSILON = 1e-8
+"""Added to the divisor by `/`, and the value of `get_eps()`."""
+
+
+def add(xp: Any, x: Any, y: Any) -> Any:
+    """Returns x + y."""
+    return x + y
+
+
+def subtract(xp: Any, x: Any, y: Any) -> Any:
+    """Returns x - y."""
+    return x - y
+
+
+def multiply(xp: Any, x: Any, y: Any) -> Any:
+    """Returns x * y."""
+    return x * y
+
+
+def guarded_divide(xp: Any, x: Any, y: Any) -> Any:
+    """Returns x / (y + 1e-8)."""
+    return x / (y + EPSILON)
+
+
+def maximum(xp: Any, x: Any, y: Any) -> Any:
+    """Returns the larger; NumPy returns one of two zeros by position, so both become +0 and the operands commute."""
+    return xp.maximum(x, y) + 0.0
+
+
+def minimum(xp: Any, x: Any, y: Any) -> Any:
+    """Returns the smaller; zeros as in `maximum`."""
+    return xp.minimum(x, y) + 0.0
+
+
+def get_pi(xp: Any) -> Any:
+    """Returns pi."""
+    return xp.asarray(math.pi)
+
+
+def get_e(xp: Any) -> Any:
+    """Returns Euler's number."""
+    return xp.asarray(math.e)
+
+
+def get_eps(xp: Any) -> Any:
+    """Returns 1e-8."""
+    return xp.asarray(EPSILON)
+
+
+def interpolate(xp: Any, x: Any, y: Any, a: Any) -> Any:
+    """Returns (1 - a) x + a y."""
+    return (1.0 - a) * x + a * y
+
+
+def power(xp: Any, x: Any, y: Any) -> Any:
+    """Returns x to the power y; a zero base counts as +0."""
+    return xp.power(xp.where(x == 0.0, 0.0, x), y)
+
+
+_TWO = (None, None)
+
+OPERATORS = (
+    Primitive("add", add, _TWO, "x + y", "{0} + {1}", infix="+", commutative=True),
+    Primitive("subtract", subtract, _TWO, "x - y", "{0} - {1}", infix="-"),
+    Primitive("multiply", multiply, _TWO, "x y", "{0} * {1}", infix="*", commutative=True),
+    Primitive("guarded_divide", guarded_divide, _TWO, "x / (y + 1e-8)", "{0} / ({1} + 1e-8)", infix="/"),
+    Primitive("max", maximum, _TWO, "the larger of x and y", "{xp}.maximum({0}, {1})", commutative=True),
+    Primitive("min", minimum, _TWO, "the smaller of x and y", "{xp}.minimum({0}, {1})", commutative=True),
+)
+
+CONSTANTS = (
+    Primitive("get_pi", get_pi, (), "pi", "{xp}.pi", output=SCALAR),
+    Primitive("get_e", get_e, (), "Euler's number", "{xp}.e", output=SCALAR),
+    Primitive("get_eps", get_eps, (), "1e-8", "1e-8", output=SCALAR),
+)
+
+BLENDS = (
+    Primitive(
+        name="interpolate",
+        fn=interpolate,
+        inputs=(None, None, SCALAR),
+        doc="(1 - a) x + a y",
+        python="(1.0 - {2}) * {0} + {2} * {1}",
+        aliases=("interp",),
+        cost=4.0,
+    ),
+    Primitive("power", power, _TWO, "x^y", "{xp}.power({0}, {1})", cost=35.0),
+)

@@ -1,0 +1,196 @@
+"""Functions of one value, entry by entry.
+
+Where a real function has no value the result is NaN (arcsin of 2), where it grows without bound an infinity; the
+logarithms and the square root take |x|. Costs were measured with JAX on one CPU core, float32, 4,096 entries.
+"""
+
+from typing import Any
+
+from primitives.primitive import Primitive
+
+
+def absolute(xp: Any, x: Any) -> Any:
+    """Returns |x|."""
+    return xp.abs(x)
+
+
+def cos(xp: Any, x: Any) -> Any:
+    """Returns the cosine of x."""
+    return xp.cos(x)
+
+
+def sin(xp: Any, x: Any) -> Any:
+    """Returns the sine of x."""
+    return xp.sin(x)
+
+
+def tan(xp: Any, x: Any) -> Any:
+    """Returns the tangent of x."""
+    return xp.tan(x)
+
+
+def arcsin(xp: Any, x: Any) -> Any:
+    """Returns the inverse sine of x."""
+    return xp.arcsin(x)
+
+
+def arccos(xp: Any, x: Any) -> Any:
+    """Returns the inverse cosine of x."""
+    return xp.arccos(x)
+
+
+def arctan(xp: Any, x: Any) -> Any:
+    """Returns the inverse tangent of x."""
+    return xp.arctan(x)
+
+
+def sinh(xp: Any, x: Any) -> Any:
+    """Returns the hyperbolic sine of x."""
+    return xp.sinh(x)
+
+
+def cosh(xp: Any, x: Any) -> Any:
+    """Returns the hyperbolic cosine of x."""
+    return xp.cosh(x)
+
+
+def tanh(xp: Any, x: Any) -> Any:
+    """Returns the hyperbolic tangent of x."""
+    return xp.tanh(x)
+
+
+def arcsinh(xp: Any, x: Any) -> Any:
+    """Returns the inverse hyperbolic sine of x."""
+    return xp.arcsinh(x)
+
+
+def arccosh(xp: Any, x: Any) -> Any:
+    """Returns the inverse hyperbolic cosine of x."""
+    return xp.arccosh(x)
+
+
+def arctanh(xp: Any, x: Any) -> Any:
+    """Returns the inverse hyperbolic tangent of x."""
+    return xp.arctanh(x)
+
+
+def exp(xp: Any, x: Any) -> Any:
+    """Returns e^x."""
+    return xp.exp(x)
+
+
+def exp2(xp: Any, x: Any) -> Any:
+    """Returns 2^x."""
+    return xp.exp2(x)
+
+
+def exp10(xp: Any, x: Any) -> Any:
+    """Returns 10^x."""
+    return xp.power(10.0, x)
+
+
+def expm1(xp: Any, x: Any) -> Any:
+    """Returns e^x - 1."""
+    return xp.expm1(x)
+
+
+def log(xp: Any, x: Any) -> Any:
+    """Returns log|x|."""
+    return xp.log(xp.abs(x))
+
+
+def log10(xp: Any, x: Any) -> Any:
+    """Returns log|x| to base 10."""
+    return xp.log10(xp.abs(x))
+
+
+def log2(xp: Any, x: Any) -> Any:
+    """Returns log|x| to base 2."""
+    return xp.log2(xp.abs(x))
+
+
+def log1p(xp: Any, x: Any) -> Any:
+    """Returns log|1 + x|, accurate near 0: below -1 the function mirrors, |1 + x| = 1 + (-2 - x)."""
+    return xp.log1p(xp.maximum(x, -2.0 - x))
+
+
+def square(xp: Any, x: Any) -> Any:
+    """Returns x * x, bit for bit."""
+    return x * x
+
+
+def sqrt(xp: Any, x: Any) -> Any:
+    """Returns the square root of |x|."""
+    return xp.sqrt(xp.abs(x))
+
+
+def cube(xp: Any, x: Any) -> Any:
+    """Returns (x * x) * x, bit for bit."""
+    return x * x * x
+
+
+def cbrt(xp: Any, x: Any) -> Any:
+    """Returns the real cube root of x."""
+    return xp.cbrt(x)
+
+
+def sign(xp: Any, x: Any) -> Any:
+    """Returns -1, 0 or 1."""
+    return xp.sign(x)
+
+
+def reciprocal(xp: Any, x: Any) -> Any:
+    """Returns 1 / x; both zeros give +inf."""
+    return 1.0 / xp.where(x == 0.0, 0.0, x)
+
+
+def invert(xp: Any, x: Any) -> Any:
+    """Returns the bitwise inversion; both array modules refuse it for floats."""
+    return xp.invert(x)
+
+
+def negative(xp: Any, x: Any) -> Any:
+    """Returns -x."""
+    return -x
+
+
+_ONE = (None,)
+
+ELEMENTARY = (
+    Primitive("abs", absolute, _ONE, "|x|", "{xp}.abs({0})"),
+    Primitive("cos", cos, _ONE, "cos x", "{xp}.cos({0})", cost=18.0),
+    Primitive("sin", sin, _ONE, "sin x", "{xp}.sin({0})", cost=20.0),
+    Primitive("tan", tan, _ONE, "tan x", "{xp}.tan({0})", cost=30.0),
+    Primitive("arcsin", arcsin, _ONE, "arcsin x, NaN for |x| > 1", "{xp}.arcsin({0})", cost=60.0),
+    Primitive("arccos", arccos, _ONE, "arccos x, NaN for |x| > 1", "{xp}.arccos({0})", cost=80.0),
+    Primitive("arctan", arctan, _ONE, "arctan x", "{xp}.arctan({0})", cost=30.0),
+    Primitive("sinh", sinh, _ONE, "sinh x", "{xp}.sinh({0})", cost=20.0),
+    Primitive("cosh", cosh, _ONE, "cosh x", "{xp}.cosh({0})", cost=8.0),
+    Primitive("tanh", tanh, _ONE, "tanh x", "{xp}.tanh({0})", cost=4.0),
+    Primitive("arcsinh", arcsinh, _ONE, "arsinh x", "{xp}.arcsinh({0})", cost=20.0),
+    Primitive("arccosh", arccosh, _ONE, "arcosh x, NaN for x < 1", "{xp}.arccosh({0})", cost=20.0),
+    Primitive("arctanh", arctanh, _ONE, "artanh x, NaN for |x| > 1", "{xp}.arctanh({0})", cost=20.0),
+    Primitive("exp", exp, _ONE, "e^x", "{xp}.exp({0})", cost=5.0),
+    Primitive("exp2", exp2, _ONE, "2^x", "{xp}.exp2({0})", cost=5.0),
+    Primitive("exp10", exp10, _ONE, "10^x", "{xp}.power(10.0, {0})", cost=35.0),
+    Primitive("expm1", expm1, _ONE, "e^x - 1", "{xp}.expm1({0})", cost=10.0),
+    Primitive("log", log, _ONE, "log|x|", "{xp}.log({xp}.abs({0}))", cost=6.0),
+    Primitive("log10", log10, _ONE, "log|x| to base 10", "{xp}.log10({xp}.abs({0}))", cost=6.0),
+    Primitive("log2", log2, _ONE, "log|x| to base 2", "{xp}.log2({xp}.abs({0}))", cost=6.0),
+    Primitive("log1p", log1p, _ONE, "log|1 + x|", "{xp}.log1p({xp}.maximum({0}, -2.0 - {0}))", cost=12.0),
+    Primitive("square", square, _ONE, "x^2", "{xp}.square({0})"),
+    Primitive("sqrt", sqrt, _ONE, "square root of |x|", "{xp}.sqrt({xp}.abs({0}))", cost=2.0),
+    Primitive("cube", cube, _ONE, "x^3", "{0} * {0} * {0}", cost=2.0),
+    Primitive("cbrt", cbrt, _ONE, "real cube root of x", "{xp}.cbrt({0})", cost=90.0),
+    Primitive("sign", sign, _ONE, "-1, 0 or 1: the sign of x", "{xp}.sign({0})"),
+    Primitive("reciprocal", reciprocal, _ONE, "1 / x, +inf at 0", "1.0 / ({0} + 0.0)"),
+    Primitive(
+        name="invert",
+        fn=invert,
+        inputs=_ONE,
+        doc="bitwise inversion, which floating-point numbers do not have",
+        python="{xp}.invert({0})",
+        executable=False,
+    ),
+    Primitive("negative", negative, _ONE, "-x", "-{0}"),
+)

@@ -1,0 +1,97 @@
+"""Functions of whole tensors or of the whole model."""
+
+from typing import Any
+
+from primitives.kinds import LEAF, SCALAR
+from primitives.primitive import Primitive, Scope
+
+TINY = 1e-30
+"""Least divisor of `cosine_sim` and `clip_by_global_norm`: a state that is still zero must not give NaN.
+
+Exact for larger norms, and a normal number in float32, where smaller ones would be flushed to zero."""
+
+
+def norm(xp: Any, x: Any) -> Any:
+    """The Euclidean norm of one tensor."""
+    return xp.sqrt((x * x).sum())
+
+
+def global_norm(xp: Any, x: Any) -> Any:
+    """The Euclidean norm over all entries of the model."""
+    return xp.sqrt((x * x).sum())
+
+
+def dot(xp: Any, x: Any, y: Any) -> Any:
+    """The inner product over all entries of the model."""
+    return (x * y).sum()
+
+
+def cosine_sim(xp: Any, x: Any, y: Any) -> Any:
+    """The cosine of the angle between x and y over all entries of the model; 0 where one of them is zero."""
+    scale = xp.sqrt((x * x).sum()) * xp.sqrt((y * y).sum())
+    return (x * y).sum() / xp.maximum(scale, TINY)
+
+
+def clip_by_global_norm(xp: Any, x: Any, c: Any) -> Any:
+    """Returns x where its norm over the model is at most c, else x scaled to norm c."""
+    length = xp.sqrt((x * x).sum())
+    return x * xp.minimum(1.0, c / xp.maximum(length, TINY))
+
+
+_LENGTH = "{xp}.sqrt({xp}.sum({0} * {0}))"
+
+REDUCTIONS = (
+    Primitive(
+        name="norm",
+        fn=norm,
+        inputs=(None,),
+        doc="Euclidean norm of each parameter tensor",
+        python=_LENGTH,
+        output=LEAF,
+        scope=Scope.LEAF,
+        cost=4.0,
+    ),
+    Primitive(
+        name="global_norm",
+        fn=global_norm,
+        inputs=(None,),
+        doc="Euclidean norm over the whole model",
+        python=_LENGTH,
+        output=SCALAR,
+        scope=Scope.MODEL,
+        cost=4.0,
+    ),
+    Primitive(
+        name="dot",
+        fn=dot,
+        inputs=(None, None),
+        doc="inner product over the whole model",
+        python="{xp}.sum({0} * {1})",
+        output=SCALAR,
+        scope=Scope.MODEL,
+        cost=4.0,
+        commutative=True,
+    ),
+    Primitive(
+        name="cosine_sim",
+        fn=cosine_sim,
+        inputs=(None, None),
+        doc="dot(x, y) / (|x| |y|) over the whole model, 0 where x or y is zero",
+        python="{xp}.sum({0} * {1}) / {xp}.maximum("
+        "{xp}.sqrt({xp}.sum({0} * {0})) * {xp}.sqrt({xp}.sum({1} * {1})), 1e-30)",
+        output=SCALAR,
+        scope=Scope.MODEL,
+        cost=12.0,
+        commutative=True,
+    ),
+    Primitive(
+        name="clip_by_global_norm",
+        fn=clip_by_global_norm,
+        inputs=(None, SCALAR),
+        doc="x min(1, c / |x|) with the norm over the whole model",
+        python="{0} * {xp}.minimum(1.0, {1} / {xp}.maximum(" + _LENGTH + ", 1e-30))",
+        scope=Scope.MODEL,
+        aliases=("clip",),
+        cost=6.0,
+    ),
+)

@@ -1,0 +1,141 @@
+"""A primitive: one operation of the language, all of it in one record."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from primitives.kinds import Kind, join, lifts
+
+
+class Scope(Enum):
+    """What one call of a primitive's function sees of its arguments."""
+
+    ELEMENT = "element"
+    """Entries, one by one: any shape."""
+    LEAF = "leaf"
+    """One parameter tensor at a time, in its own shape (a LEAF or SCALAR argument arrives as a 0-d array)."""
+    MODEL = "model"
+    """All entries of the model as one flat vector (a LEAF argument: one entry a tensor; a SCALAR: 0-d)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Primitive:
+    """One operation.
+
+    Kinds: an argument declared None is free; all free arguments lift to their join. An argument declared with a
+    kind must lift to that kind and arrives as it. The output is the join of the free arguments, or `output`
+    where that is lower (`norm` of a TENSOR is a LEAF, `norm` of a SCALAR stays a SCALAR).
+
+    Args:
+        name: the name in program text.
+        fn: `fn(xp, *args)`, with `xp` either `numpy` or `jax.numpy`; pure, and total: what has no value gives NaN.
+        inputs: for each argument None (free) or the kind it must have.
+        output: the highest kind the output can have; None means the join of the free arguments.
+        scope: what one call sees.
+        python: source template, with `{0}`, `{1}` ... for the arguments and `{xp}` for the array module.
+        infix: the operator that stands for it in program text, if any.
+        aliases: other spellings accepted in program text.
+        cost: relative cost of one execution (1 = an addition).
+        commutative: whether the first two arguments may be exchanged without changing a bit.
+        executable: False for a name that is known and always refused.
+        doc: one line, the mathematics.
+        source: where the operation is taken from.
+    """
+
+    name: str
+    fn: Callable[..., Any]
+    inputs: tuple[Kind | None, ...]
+    doc: str
+    python: str
+    output: Kind | None = None
+    scope: Scope = Scope.ELEMENT
+    infix: str | None = None
+    aliases: tuple[str, ...] = ()
+    cost: float = 1.0
+    commutative: bool = False
+    executable: bool = True
+    source: str = "Chen et al. 2023, Symbolic Discovery of Optimization Algorithms, appendix"
+
+    @property
+    def arity(self) -> int:
+        """Number of arguments."""
+        return len(self.inputs)
+
+    def output_kind(self, kinds: tuple[Kind, ...]) -> Kind | None:
+        """Returns the kind of the output for arguments of `kinds`, or None where they do not fit."""
+        free: list[Kind] = []
+        for wanted, got in zip(self.inputs, kinds, strict=True):
+            if wanted is None:
+                free.append(got)
+            elif not lifts(got, wanted):
+                return None
+        meet = join(free)
+        if meet is None:
+            return None if free else (self.output or _lowest(self.inputs))
+        if self.output is None:
+            return meet
+        if meet.level is None or self.output.level is None:
+            return self.output
+        return meet if meet.level < self.output.level else self.output
+
+
+def _lowest(inputs: tuple[Kind | None, ...]) -> Kind:
+    from primitives.kinds import SCALAR
+
+    return inputs[0] if inputs and inputs[0] is not None else SCALAR
+
+
+@dataclass(frozen=True)
+class Vocabulary(Mapping[str, Primitive]):
+    """An immutable set of primitives, looked up by name or alias; iterates over names in the given order."""
+
+    primitives: tuple[Primitive, ...]
+    _by_name: dict[str, Primitive] = field(init=False, repr=False, compare=False)
+    _kinds: dict[tuple[str, tuple[Kind, ...]], Kind | None] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+
+    def __post_init__(self) -> None:
+        by_name: dict[str, Primitive] = {}
+        for primitive in self.primitives:
+            for name in (primitive.name, *primitive.aliases):
+                if name in by_name:
+                    raise ValueError(f"names of primitives must be unique, got {name!r} twice; rename one of them")
+                by_name[name] = primitive
+        object.__setattr__(self, "_by_name", by_name)
+
+    def __getitem__(self, name: str) -> Primitive:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (primitive.name for primitive in self.primitives)
+
+    def __len__(self) -> int:
+        return len(self.primitives)
+
+    def __hash__(self) -> int:
+        return hash(self.primitives)
+
+    def output_kind(self, name: str, kinds: tuple[Kind, ...]) -> Kind | None:
+        """Returns what `Primitive.output_kind` gives, remembered: breeding asks it a million times."""
+        key = (name, kinds)
+        if key not in self._kinds:
+            self._kinds[key] = self._by_name[name].output_kind(kinds)
+        return self._kinds[key]
+
+    def spellings(self) -> tuple[str, ...]:
+        """Returns every accepted name, aliases included."""
+        return tuple(self._by_name)
+
+    def restricted(self, names: Iterable[str]) -> "Vocabulary":
+        """Returns the vocabulary of the given names only.
+
+        Raises:
+            ValueError: a name is not in this vocabulary.
+        """
+        wanted = list(names)
+        for name in wanted:
+            if name not in self._by_name:
+                raise ValueError(f"a vocabulary holds known primitives, got {name!r}; one of {', '.join(self)}")
+        return Vocabulary(tuple(self._by_name[name] for name in wanted))

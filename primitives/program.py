@@ -1,0 +1,139 @@
+"""Programs: plain, frozen, hashable data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple
+
+from primitives.kinds import SCALAR, TENSOR, Kind
+
+COPY = "copy"
+"""The operation of a plain assignment `a = b`: it names a value and computes nothing."""
+
+
+class ProgramError(ValueError):
+    """A program that the language or the check refuses; the text says what must hold, what was got, what to do."""
+
+
+class Statement(NamedTuple):
+    """`target = op(*args)`; an argument is a variable's name or a constant.
+
+    A named tuple and no dataclass: search builds millions of them, and creation and hashing are three times faster.
+    """
+
+    target: str
+    op: str
+    args: tuple[str | float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Named inputs and outputs with kinds, in the order of the text; a name in both is state."""
+
+    inputs: tuple[tuple[str, Kind], ...]
+    outputs: tuple[tuple[str, Kind], ...]
+
+    @property
+    def state(self) -> tuple[str, ...]:
+        """Names of the state variables in input order."""
+        returned = {name for name, _ in self.outputs}
+        return tuple(name for name, _ in self.inputs if name in returned)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A signature and statements: the genotype, dead statements included."""
+
+    signature: Signature
+    statements: tuple[Statement, ...]
+    name: str = "train"
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """The signatures that a domain accepts.
+
+    Args:
+        function: the function's name in text.
+        inputs: data inputs by name; a program may leave out what it does not use.
+        outputs: what a program must return first, in this order.
+        state: kind of a state variable (zero at the start); None where programs have no state.
+        max_state: most state variables a program may have.
+    """
+
+    function: str
+    inputs: tuple[tuple[str, Kind], ...]
+    outputs: tuple[tuple[str, Kind], ...]
+    state: Kind | None = None
+    max_state: int = 0
+
+    def signature(self, inputs: Sequence[str], outputs: Sequence[str]) -> Signature:
+        """Builds the signature of a function `def f(inputs): ... return outputs`.
+
+        Raises:
+            ProgramError: a name that is neither data nor state, a missing output, too many state variables.
+        """
+        return _signature(self, tuple(inputs), tuple(outputs))
+
+
+@lru_cache(maxsize=4096)
+def _signature(interface: Interface, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Signature:
+    data, required = dict(interface.inputs), [name for name, _ in interface.outputs]
+    if list(outputs[: len(required)]) != required:
+        raise ProgramError(
+            f"`return` must begin with {', '.join(required)}, got {', '.join(outputs) or 'nothing'}; "
+            f"assign to {required[0]!r} and return it first"
+        )
+    for names, what in ((inputs, "parameter"), (outputs, "returned name")):
+        for name in names:
+            if names.count(name) > 1:
+                raise ProgramError(f"each {what} must be named once, got {name!r} twice; remove one")
+    state = outputs[len(required) :]
+    for name in state:
+        if name in data:
+            raise ProgramError(f"state must have a name of its own, got the input {name!r} as an output; rename it")
+        if name not in inputs:
+            raise ProgramError(
+                f"what is returned after {required[-1]!r} is state and must be a parameter too, got {name!r}; "
+                f"add it to the parameters of {interface.function!r} or do not return it"
+            )
+    for name in inputs:
+        if name not in data and name not in state:
+            raise ProgramError(
+                f"a parameter must be one of {', '.join(data)} or state that is returned, got {name!r}; "
+                f"return it as state or remove it"
+            )
+    if len(state) > interface.max_state:
+        raise ProgramError(
+            f"a program may have at most {interface.max_state} state variables, got {len(state)}: {', '.join(state)}; "
+            f"remove some or raise the limit in the configuration"
+        )
+    kind = interface.state or SCALAR
+    return Signature(
+        tuple((name, data.get(name, kind)) for name in inputs),
+        (*interface.outputs, *((name, kind) for name in state)),
+    )
+
+
+OPTIMIZER = Interface(
+    function="train",
+    inputs=(("w", TENSOR), ("g", TENSOR), ("lr", SCALAR), ("t", SCALAR)),
+    outputs=(("update", TENSOR),),
+    state=TENSOR,
+    max_state=8,
+)
+"""Update rules: parameters `w`, gradient `g`, learning rate `lr`, step `t` from 1; the loop does `w = w - update`."""
+
+
+def key_of(text: bytes) -> int:
+    """Returns a signed 64-bit key of `text`, the same in every process (two keys in a million collide with p < 1e-7)."""
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "little", signed=True)
+
+
+def structural_key(program: Program) -> int:
+    """Returns the key of the genotype: equal for equal text, signature included."""
+    signature = program.signature
+    head = (program.name, [n for n, _ in signature.inputs], [n for n, _ in signature.outputs])
+    body = [(*s[:2], *s[2]) for s in program.statements]
+    return key_of(repr((head, body)).encode())
