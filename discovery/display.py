@@ -1,5 +1,6 @@
 """The live view of a run: a panel that redraws itself on a terminal, plain lines anywhere else."""
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from discovery.progress import Best, Progress
+
+_LONG_NUMBER = re.compile(r"(?<![\w.])\d+\.\d{4,}(?:e[-+]?\d+)?")
 
 RATE_WINDOW = 15.0
 """Seconds of work that a rate is taken over: a resumed run must not show the speed of its first part."""
@@ -187,9 +190,10 @@ def best_table(best: tuple[Best, ...], rows: int = 6) -> Table:
 
 
 def one_line(text: str) -> str:
-    """Returns the statements of a program's text in one line, without `def` and `return`."""
+    """Returns the statements of a program's text in one line, constants to four figures."""
     lines = (part.strip() for part in text.splitlines())
-    return "; ".join(part for part in lines if part and not part.startswith(("def ", "return", "#")))
+    joined = "; ".join(part for part in lines if part and not part.startswith(("def ", "return", "#")))
+    return _LONG_NUMBER.sub(lambda number: f"{float(number[0]):.4g}", joined)
 
 
 def duration(seconds: float) -> str:

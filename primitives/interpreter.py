@@ -21,10 +21,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from primitives.graph import Graph
-from primitives.kinds import LEAF, SCALAR, TENSOR, Kind
+from primitives.kinds import LEAF, SCALAR, TENSOR
 from primitives.layout import Layout
 from primitives.primitive import Primitive, Scope, Vocabulary
 from primitives.program import Interface
+from primitives.reference import per_tensor
 
 _LIFT, _COPY = "lift", "copy"
 _T, _S, _E = "T", "S", "L"
@@ -132,7 +133,7 @@ class Machine:
             if scope is Scope.ELEMENT:
                 return fn(jnp, *rows)
             rows = [row if source == _T else row[:, 0] for source, row in zip(pattern, rows, strict=True)]
-            return jax.vmap(partial(_scoped, fn, scope, layout, pattern, TENSOR))(*rows)
+            return jax.vmap(partial(_scoped, fn, scope, layout, pattern, False))(*rows)
 
         self.tensor_opcodes[key] = len(self._tensor_branches)
         self._tensor_branches.append(branch)
@@ -146,7 +147,7 @@ class Machine:
                 _row(tensors, i) if source == _T else _row(smalls, i)[:, 0]
                 for source, i in zip(pattern, (a, b, c), strict=False)
             ]
-            value = jax.vmap(partial(_scoped, primitive.fn, primitive.scope, layout, pattern, primitive.output))(*rows)
+            value = jax.vmap(partial(_scoped, primitive.fn, primitive.scope, layout, pattern, True))(*rows)
             return value if value.ndim == 2 else jnp.broadcast_to(value[:, None], (value.shape[0], layout.leaves))
 
         self.small_opcodes[primitive.name, pattern] = len(self._small_branches)
@@ -249,12 +250,9 @@ def _lift(small: jax.Array, layout: Layout) -> jax.Array:
     return jnp.concatenate(pieces, axis=1)
 
 
-def _scoped(
-    fn: Callable, scope: Scope, layout: Layout, pattern: str, output: Kind | None, *args: jax.Array
-) -> jax.Array:
+def _scoped(fn: Callable, scope: Scope, layout: Layout, pattern: str, reduces: bool, *args: jax.Array) -> jax.Array:
     """Applies a LEAF or MODEL primitive to the values of one lane."""
     if scope is Scope.MODEL:
         return fn(jnp, *args)
-    split = [layout.split(x) if source == _T else [x] * layout.leaves for source, x in zip(pattern, args, strict=True)]
-    values = [fn(jnp, *leaf) for leaf in zip(*split, strict=True)]
-    return jnp.stack(values) if output in (LEAF, SCALAR) else jnp.concatenate([v.reshape(-1) for v in values])
+    kinds = tuple(TENSOR.name if source == _T else SCALAR.name for source in pattern)
+    return per_tensor(fn, layout, kinds, reduces, jnp, *args)

@@ -182,7 +182,7 @@ records = st.builds(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(
     st.lists(evaluations, max_size=3), st.lists(elites, max_size=3), records, st.dictionaries(name, number), st.binary()
 )
@@ -202,6 +202,16 @@ def test_every_bit_comes_back(judged, held, record, numbers, raw):
             assert repr(store.plans()) == repr({2: numbers})
             assert repr(store.state()) == repr({"json": numbers, "raw": raw})
             assert list(store.cache_deltas()) == [raw]
+
+
+@pytest.mark.parametrize("value", [-0.0, 0.1 + 0.2, 3.0, 5e-324, 1.7976931348623157e308, float("inf")])
+def test_every_bit_of_a_float_column_comes_back(tmp_path, value):
+    judged = Evaluation(Status.OK, value, 0, 0, seconds=value)
+    elite = Elite(0, 0, 0, 1, 1, value, value, {"size": value})
+    with Store.create(tmp_path) as store:
+        store.commit(MergedBatch(0, {}, evaluations=[(0, judged)], cells={0: [elite]}))
+        assert repr(store.evaluation(0)) == repr(judged)
+        assert repr(store.elites()) == repr((elite,))
 
 
 def test_grid_and_cache_come_back_from_the_store(tmp_path):
@@ -301,7 +311,7 @@ def test_a_kill_at_any_moment_leaves_whole_batches(tmp_path):
     assert stopped_short > 0
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(st.floats(0, 1))
 def test_a_journal_that_ends_anywhere_gives_a_whole_prefix(share):
     """What a power failure or a copy in the middle of a write leaves."""

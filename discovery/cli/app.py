@@ -39,7 +39,7 @@ def _help(text: str) -> str:
 
 for _panel, _commands in {
     "Search": (runs.run, runs.resume, runs.show, runs.program),
-    "Programs": (judge.score, judge.baselines, programs.check),
+    "Programs": (judge.score, judge.baselines, programs.check, programs.simplify, programs.export),
     "Settings and measurements": (settings.config, settings.primitives, judge.bench),
 }.items():
     for _command in _commands:

@@ -36,3 +36,10 @@ ProgramFiles = Annotated[
         metavar="FILE...", help="Program texts, or names from the library; `-` reads stdin.", show_default=False
     ),
 ]
+
+ProgramFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE", help="Program text, or a name from the library; `-` reads stdin.", show_default=False
+    ),
+]

@@ -6,19 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-PIPE_WIDTH = 160
-"""Columns where the output is no terminal, so that a pipe does not lose the end of a table."""
+_GAP = "  "
+_NARROWEST = 20
 
 
 def console(stderr: bool = False) -> Console:
     """Returns a console on stdout or stderr as they are now; a test may have replaced them."""
-    made = Console(stderr=stderr, highlight=False, markup=False)
-    if not made.is_terminal and not made.is_jupyter:
-        made.width = PIPE_WIDTH
-    return made
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def say(text: str = "", style: str | None = None) -> None:
@@ -51,26 +46,29 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Prints a table; columns of numbers are set to the right."""
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Prints a table; numbers are set to the right, and a terminal cuts the last column to its width."""
     listed = [list(row) for row in rows]
-    numeric = [all(isinstance(row[i], (int, float, type(None))) for row in listed) for i in range(len(columns))]
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name, right in zip(columns, numeric, strict=True):
-        table.add_column(name, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
-    for row in listed:
-        table.add_row(*(Text(cell(value)) for value in row))
-    console().print(table)
+    cells = [list(columns), *([cell(value) for value in row] for row in listed)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    right = [all(isinstance(row[i], (int, float, type(None))) for row in listed) for i in range(len(columns))]
+    screen = console()
+    room = screen.width - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1) if screen.is_terminal else None
+    for number, row in enumerate(cells):
+        if room is not None and len(row[-1]) > max(room, _NARROWEST):
+            row[-1] = row[-1][: max(room, _NARROWEST) - 1] + "…"
+        line = _GAP.join(
+            text.rjust(width) if to_right else text.ljust(width)
+            for text, width, to_right in zip(row, widths, right, strict=True)
+        )
+        say(line.rstrip(), style="bold" if number == 0 else None)
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
     """Prints names and values, one a line."""
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column()
+    width = max(map(len, facts), default=0)
     for name, value in facts.items():
-        grid.add_row(name, Text(cell(value)))
-    console().print(grid)
+        say(f"{name.ljust(width)}{_GAP}{cell(value)}".rstrip())
 
 
 def cell(value: Any) -> str:

@@ -1,11 +1,20 @@
 """Commands on single programs: check, simplify, export."""
 
-from typing import Any
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from discovery.cli.options import DomainName, Json, ProgramFiles
-from discovery.cli.output import key_text, print_facts, print_json, say
+from discovery.cli.options import DomainName, Json, ProgramFile, ProgramFiles
+from discovery.cli.output import key_text, print_facts, print_json, remark, say
+
+if TYPE_CHECKING:
+    from evaluators.domain import Domain
+    from primitives.graph import Graph
+    from primitives.program import Program
+
+Target = Literal["text", "python", "optax"]
 
 
 def check(files: ProgramFiles, domain: DomainName = "optimizers", as_json: Json = False) -> None:
@@ -34,9 +43,8 @@ def check(files: ProgramFiles, domain: DomainName = "optimizers", as_json: Json 
 def _checked(file: str, domain_name: str) -> dict[str, Any]:
     from discovery.sources import read_source
     from evaluators.domain import load
-    from primitives.graph import check as lower
     from primitives.program import ProgramError, structural_key
-    from primitives.simplify import canonical_key, canonicalize, to_program
+    from primitives.simplify import canonical_key, to_program
     from primitives.text import render
 
     domain = load(domain_name)
@@ -48,7 +56,7 @@ def _checked(file: str, domain_name: str) -> dict[str, Any]:
     try:
         program = read_source(file, domain)
         outcome.update(structural=key_text(structural_key(program)), statements=len(program.statements))
-        graph = canonicalize(lower(program, domain.vocabulary), domain.vocabulary, domain.dtype)
+        graph = canonical(program, domain)
         outcome["error"] = domain.refuse(graph)
     except ProgramError as error:
         outcome["error"] = str(error).removeprefix(f"{file}: ")
@@ -82,3 +90,120 @@ def _print_checked(one: dict[str, Any]) -> None:
         }
     )
     say(one["canonical_text"].rstrip())
+
+
+def simplify(file: ProgramFile, domain: DomainName = "optimizers", as_json: Json = False) -> None:
+    """Print the canonical form of a program under readable names: what executes, dead statements gone.
+
+    It behaves bit for bit like the program itself.
+
+    Examples:
+      pride simplify raw_lion
+      pride simplify mine.py > short.py
+    """
+    from discovery.sources import read_source
+    from evaluators.domain import load
+    from primitives.emit.text import emit_text
+
+    where = load(domain)
+    program = read_source(file, where)
+    text = emit_text(program, where.vocabulary, where.dtype)
+    if not as_json:
+        say(text.rstrip())
+        return
+    graph = canonical(program, where)
+    print_json(
+        {
+            "file": file,
+            "text": text,
+            "statements": len(program.statements),
+            "canonical_statements": graph.size,
+            "state_buffers": len(graph.state),
+        }
+    )
+
+
+def export(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR | NAME | FILE",
+            help="A run folder (with ID), a name from the library, or a program text (`-` reads stdin).",
+            show_default=False,
+        ),
+    ],
+    number: Annotated[
+        int | None, typer.Argument(metavar="ID", help="Number of the program in the run.", show_default=False)
+    ] = None,
+    *,
+    to: Annotated[Target, typer.Option("--to", help="What to write.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="File to write. Default: stdout.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name in the code. Default: the program's own, or rule_<ID>.")
+    ] = None,
+    domain: DomainName = "optimizers",
+) -> None:
+    """Write a program as code that needs no Pride.
+
+    text: the program in Pride's own language. python: a module on NumPy arrays. optax: a gradient transformation,
+    whose default learning rate is the one that served the program best in its run.
+
+    Examples:
+      pride export runs/long 4711 --to optax -o found.py
+      pride export lion --to python
+    """
+    from evaluators.domain import load
+
+    if number is None:
+        from discovery.sources import read_source
+
+        where, rate = load(domain), None
+        program = read_source(source, where)
+        default = re.sub(r"\W", "_", Path(source).stem) if source != "-" else "rule"
+    else:
+        where, program, rate = _of_run(Path(source), number)
+        default = f"rule_{number}"
+    written = _emit(program, where, to, name or default, rate)
+    if out is None:
+        say(written.rstrip())
+    else:
+        out.write_text(written, encoding="utf-8")
+        remark(f"written: {out}")
+
+
+def _of_run(folder: Path, number: int) -> "tuple[Domain, Program, float | None]":
+    """Domain, program and best learning rate of a program of a run."""
+    from archive.store import Store
+    from discovery.report import best_learning_rate, find_program
+    from discovery.run import stored_config
+    from evaluators.domain import load
+    from primitives.text import parse
+
+    with Store.read(folder) as store, store.snapshot():
+        domain = load(stored_config(store).domain)
+        program = parse(find_program(store, number).text, domain.interface, domain.vocabulary)
+        return domain, program, best_learning_rate(store, number)
+
+
+def _emit(program: "Program", domain: "Domain", to: Target, name: str, rate: float | None) -> str:
+    if to == "python":
+        from primitives.emit.python import emit_python
+
+        return emit_python(program, domain.vocabulary, name, domain.dtype)
+    if to == "optax":
+        from primitives.emit.optax import emit_optax
+
+        return emit_optax(program, domain.vocabulary, name, rate, domain.dtype)
+    from primitives.emit.text import emit_text
+
+    return emit_text(program, domain.vocabulary, domain.dtype)
+
+
+def canonical(program: "Program", domain: "Domain") -> "Graph":
+    """Returns the canonical form of a program."""
+    from primitives.graph import check as lower
+    from primitives.simplify import canonicalize
+
+    return canonicalize(lower(program, domain.vocabulary), domain.vocabulary, domain.dtype)

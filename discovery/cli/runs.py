@@ -60,7 +60,6 @@ def run(
     if budget is not None:
         config = config.model_copy(update={"budget": parse_budget(budget)})
     folder = out or Path("runs") / f"{find_config(source).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-    _configure()
     from discovery.run import Run
 
     _search(Run.create(config, folder), folder, workers or config.workers, as_json)
@@ -83,7 +82,6 @@ def resume(
     from discovery.imports import check_imports
 
     check_imports()
-    _configure()
     from discovery.run import Run
 
     _search(Run.resume(folder, parse_budget(budget) if budget is not None else None), folder, workers, as_json)
@@ -126,13 +124,6 @@ def program(
         print_json(found)
     else:
         _print_program(found)
-
-
-def _configure() -> None:
-    """Settings of the device that must stand before JAX loads."""
-    from discovery.device import configure
-
-    configure()
 
 
 def _search(run: "Run", folder: Path, workers: int | None, as_json: bool) -> None:
@@ -207,13 +198,21 @@ def _print_summary(found: Mapping[str, Any], folder: Path) -> None:
     say()
     names = list(dict.fromkeys(name for one in found["top"] for name in one["descriptors"]))
     print_table(
-        ["id", "score", *(name.replace("_", " ") for name in names), "rule"],
+        ["id", "score", "replicates", *(name.replace("_", " ") for name in names), "rule"],
         [
-            [one["id"], f"{one['score']:+.4f}", *(one["descriptors"].get(name) for name in names),
-             one_line(one["program"])]
+            [
+                one["id"],
+                f"{one['score']:+.4f}",
+                one["replicates"],
+                *(one["descriptors"].get(name) for name in names),
+                one_line(one["program"]),
+            ]
             for one in found["top"]
         ],
-    )  # fmt: skip
+    )
+
+
+_KEYS = ("structural", "canonical", "fingerprint")
 
 
 def _print_program(found: Mapping[str, Any]) -> None:
@@ -235,8 +234,20 @@ def _print_program(found: Mapping[str, Any]) -> None:
     for title, text in (("text", found["text"]), ("canonical form", found["canonical_text"])):
         say(f"\n{title}", style="bold")
         say(text.rstrip())
-    for title in ("lineage", "evaluations"):
-        rows: list[Mapping[str, Any]] = found[title]
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        say(f"\n{title}", style="bold")
-        print_table([name.replace("_", " ") for name in columns], [[row.get(c) for c in columns] for row in rows])
+    say("\nlineage", style="bold")
+    print_table(
+        ["id", "proposer", "batch", "score"],
+        [[one["id"], one["proposer"], one["batch"], one["score"]] for one in found["lineage"]],
+    )
+    say("\nevaluations, by task: loss at the best learning rate", style="bold")
+    rows: list[Mapping[str, Any]] = found["evaluations"]
+    tasks = list(dict.fromkeys(key.removesuffix(" loss") for row in rows for key in row if key.endswith(" loss")))
+    print_table(
+        ["replicate", "status", "score", *(task.replace("_", " ") for task in tasks)],
+        [[row["replicate"], row["status"], row["score"], *(_loss(row, task) for task in tasks)] for row in rows],
+    )
+
+
+def _loss(row: Mapping[str, Any], task: str) -> str:
+    loss, rate = row.get(f"{task} loss"), row.get(f"{task} learning rate")
+    return "-" if loss is None else f"{loss:.4g}" if rate is None else f"{loss:.4g} at {rate:.2g}"

@@ -6,9 +6,11 @@ variable. A primitive that sees the whole model becomes a function of its own on
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import signature
 from itertools import groupby
 
-from primitives.emit.readable import RESERVED, Line, Rule
+from primitives.emit.naming import RESERVED, free
+from primitives.emit.readable import Line, Rule
 from primitives.kinds import LEAF, SCALAR, TENSOR, Kind, join
 from primitives.primitive import Primitive, Scope, Vocabulary
 from primitives.program import Program, ProgramError
@@ -86,7 +88,7 @@ def write_body(rule: Rule, vocabulary: Vocabulary, dialect: Dialect) -> Body:
 
 def write_model_function(primitive: Primitive, xp: str) -> list[str]:
     """Returns the source of a function on flat vectors for a primitive that sees the whole model."""
-    names = ("x", "y", "z", "a", "b", "c")[: primitive.arity]
+    names = list(signature(primitive.fn).parameters)[1:]
     return [
         f"def {primitive.name}({', '.join(f'{name}: Any' for name in names)}) -> Any:",
         f'    """Returns {primitive.doc}."""',
@@ -132,11 +134,9 @@ class _Writer:
 
     def _new(self, name: str) -> str:
         """A name for a list that nothing else has."""
-        free, n = name, 2
-        while free in self.taken:
-            free, n = f"{name}_{n}", n + 1
-        self.taken.add(free)
-        return free
+        unused = free(name, self.taken)
+        self.taken.add(unused)
+        return unused
 
     def _list(self, ref: int, name: str, value: str) -> str:
         self.lists[ref] = self._new(f"all_{name}")
@@ -270,5 +270,5 @@ def check_name(name: str) -> None:
 
 
 def indented(text: str) -> str:
-    """Returns text, each line four spaces to the right."""
-    return "".join(f"    {line}\n" if line else "\n" for line in text.splitlines())
+    """Returns text, each line four spaces to the right, and an empty line."""
+    return "".join(f"    {line}\n" for line in text.splitlines()) + "\n"

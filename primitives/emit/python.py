@@ -18,13 +18,13 @@ from primitives.text import render
 _FUNCTIONS = {
     "leaves": '''\
 def leaves(tree: Any) -> list[Any]:
-    """Returns the arrays in a dict or a list."""
-    return list(tree.values()) if isinstance(tree, dict) else list(tree)''',
+    """Returns the arrays in a dict, by key, or in a list."""
+    return [tree[key] for key in sorted(tree)] if isinstance(tree, dict) else list(tree)''',
     "like": '''\
 def like(tree: Any, values: list[Any]) -> Any:
     """Puts values into a container like `tree`, at the shapes and types of its arrays."""
     arrays = [np.full(np.shape(x), value, np.asarray(x).dtype) for x, value in zip(leaves(tree), values, strict=True)]
-    return dict(zip(tree, arrays, strict=True)) if isinstance(tree, dict) else arrays''',
+    return dict(zip(sorted(tree), arrays, strict=True)) if isinstance(tree, dict) else arrays''',
     "flat": '''\
 def flat(arrays: list[Any]) -> Any:
     """Returns all entries as one vector."""
@@ -70,13 +70,12 @@ def emit_python(program: Program, vocabulary: Vocabulary, name: str, dtype: str 
     functions = [_FUNCTIONS[key] for key in ("leaves", "like", *body.calls)]
     functions += ["\n".join(write_model_function(primitive, "np")) for primitive in body.models]
     functions += [_state(rule), _init(rule), _update(rule, body)]
-    head = f'"""{name}: an update rule found by search, as NumPy source.\n\n{indented(text)}\n{_USE}"""'
+    head = f'"""{name}: an update rule found by search, as NumPy source.\n\n{indented(text)}{_USE}"""'
     imports = "from typing import Any, NamedTuple\n\nimport numpy as np"
     return "\n\n\n".join((f"{head}\n\n{imports}", *functions)) + "\n"
 
 
-_USE = """
-Use:
+_USE = """Use:
 
     state = init(params)
     for lr in learning_rates:
@@ -90,7 +89,10 @@ def _uses(rule: Rule, name: str) -> bool:
 
 
 def _state(rule: Rule) -> str:
-    lines = ["class State(NamedTuple):", '    """What lives on from step to step, in containers like that of the parameters."""']
+    lines = [
+        "class State(NamedTuple):",
+        '    """What lives on from step to step, in containers like that of the parameters."""',
+    ]
     fields = ["    t: int"] if _uses(rule, "t") else []
     fields += [f"    {name}: Any" for name, _, _ in rule.state]
     return "\n".join([*lines, "", *fields] if fields else lines)

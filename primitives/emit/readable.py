@@ -6,31 +6,19 @@ can follow: what is one value for the model and what goes over all tensors in tu
 variable after the last use of the old one.
 """
 
-import builtins
 import heapq
-import keyword
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from primitives.emit.naming import RESERVED, authors_names, free, name_values
 from primitives.graph import Graph, check
-from primitives.kinds import SCALAR, TENSOR
-from primitives.layout import Layout
+from primitives.kinds import SCALAR
 from primitives.primitive import Scope, Vocabulary
 from primitives.program import COPY, Program, Signature, Statement
-from primitives.reference import values, zero_state
 from primitives.simplify import canonicalize, round_constants
-
-_LONGEST = 12
-"""Longest name, so that lines stay short."""
-_SCAFFOLD = (
-    "Any NamedTuple State count dtype extra_args flat grads index init init_fn jax jnp leaf leaves learning_rate like "
-    "next_state np optax params piece pieces split spread state tree update_fn updates"
-)
-RESERVED = frozenset((*_SCAFFOLD.split(), *dir(builtins), *keyword.kwlist, *keyword.softkwlist))
-"""Names that emitted source uses itself."""
 
 
 class Line(NamedTuple):
@@ -100,10 +88,10 @@ def readable(program: Program, vocabulary: Vocabulary, dtype: str = "float32", a
     """
     checked = round_constants(check(program, vocabulary), dtype)
     graph = canonicalize(checked, vocabulary, dtype)
-    wanted = _authors_names(program, checked, graph, vocabulary)
+    wanted = authors_names(program, checked, graph, vocabulary)
     order, phases = _order(graph, vocabulary)
     outputs = tuple(n for n, _ in program.signature.outputs if n not in program.signature.state)
-    names = _name_values(graph, order, phases, wanted, outputs, {*RESERVED, *avoid})
+    names = name_values(graph, order, phases, wanted, outputs, {*RESERVED, *avoid})
     graph = _shorten(graph, dtype)
     written: dict[int, str | float] = dict(names)
     written.update({len(graph.inputs) + len(graph.state) + i: c for i, c in enumerate(graph.constants)})
@@ -140,12 +128,12 @@ def readable_program(rule: Rule) -> Program:
         if source != variable:
             pending[variable] = source
     while pending:
-        free = [variable for variable in pending if variable not in pending.values()]
-        if free:
-            statements.append(Statement(free[0], COPY, (pending.pop(free[0]),)))
+        unread = [variable for variable in pending if variable not in pending.values()]
+        if unread:
+            statements.append(Statement(unread[0], COPY, (pending.pop(unread[0]),)))
         else:  # only cycles are left: a = b, b = a
             variable = next(iter(pending))
-            old = _free(f"old_{variable}", {*names.values(), *rule.output})
+            old = free(f"old_{variable}", {*names.values(), *rule.output})
             statements.append(Statement(old, COPY, (variable,)))
             pending = {v: old if source == variable else source for v, source in pending.items()}
     kinds = {names[ref]: kind for ref, kind in enumerate(graph.kinds[: len(graph.inputs)])}
@@ -240,88 +228,3 @@ def _reaches(users: Mapping[int, list[int]], start: int, goal: int) -> bool:
             seen.add(ref)
             stack.extend(users.get(ref, ()))
     return False
-
-
-# --- names ------------------------------------------------------------------------------------------------------------
-
-
-def _authors_names(program: Program, checked: Graph, graph: Graph, vocabulary: Vocabulary) -> dict[int, str]:
-    """Names that the author gave to what are now values of the canonical form: equal histories on random inputs."""
-    targets = [s.target for s in program.statements if not (s.op == COPY and len(s.args) == 1)]
-    numbers = [""] * len(checked.constants)
-    author: dict[tuple, str] = {}
-    for name, history in zip(
-        (*checked.inputs, *checked.state, *numbers, *targets), _histories(checked, vocabulary), strict=True
-    ):
-        if name:
-            author.setdefault(history, name)
-    return {ref: author[h] for ref, h in enumerate(_histories(graph, vocabulary)) if h in author}
-
-
-def _histories(graph: Graph, vocabulary: Vocabulary) -> list[tuple]:
-    """Kind and values over three steps of every reference."""
-    layout = Layout(((2, 2), (2,)))
-    size = {TENSOR: layout.size, SCALAR: 1}
-    state = zero_state(graph, layout)
-    histories: list[tuple] = [(kind.name,) for kind in graph.kinds]
-    for step in range(3):
-        rng = np.random.default_rng(step)
-        numbers = {name: rng.uniform(-1.0, 1.0, layout.size) for name in sorted({"w", "g", "lr", "t", *graph.inputs})}
-        inputs = {
-            name: numbers[name][: size.get(kind, layout.leaves)] if kind != SCALAR else abs(numbers[name][0])
-            for name, kind in zip(graph.inputs, graph.kinds, strict=False)
-        }
-        found, _, state = values(graph, vocabulary, layout, inputs, state)
-        histories = [(*h, np.asarray(v).tobytes()) for h, v in zip(histories, found, strict=True)]
-    return histories
-
-
-def _name_values(
-    graph: Graph,
-    order: list[int],
-    phases: Mapping[int, tuple[int, bool]],
-    wanted: Mapping[int, str],
-    outputs: tuple[str, ...],
-    reserved: set[str],
-) -> dict[int, str]:
-    """Names of inputs, state and nodes; two values that are needed at the same time never share one."""
-    names: dict[int, str] = dict(enumerate(graph.inputs))
-    first_state, first_constant = len(graph.inputs), len(graph.inputs) + len(graph.state)
-    for ref in range(first_state, first_constant):
-        name = _fit(wanted.get(ref, graph.state[ref - first_state]))
-        names[ref] = _free(name, {*names.values(), *outputs, *reserved})
-    end_of_phase = {phases[ref]: position + 1 for position, ref in enumerate(order)}
-    last = {}
-    for position, ref in enumerate(order):
-        for arg in graph.nodes[ref - graph.first_node].args:
-            # A loop reads the values from outside it again in the next round.
-            again = phases[ref][1] and phases.get(arg) != phases[ref] and graph.kinds[arg] == SCALAR
-            last[arg] = end_of_phase[phases[ref]] if again else position
-    for ref in (*graph.outputs, *graph.next_state):
-        last[ref] = len(order)
-    state_of = {ref: first_state + i for i, ref in reversed(list(enumerate(graph.next_state)))}
-    output_of = dict(zip(graph.outputs, outputs, strict=True))
-    for position, ref in enumerate(order):
-        live = {names[r] for r, end in last.items() if r in names and end > position}
-        state_names = {names[r] for r in range(first_state, first_constant)}
-        taken = {*live, *state_names, *reserved}
-        own = names.get(state_of.get(ref, -1))
-        if own is not None and own not in live:
-            names[ref] = own
-        elif ref in output_of and output_of[ref] not in taken:
-            names[ref] = output_of[ref]
-        else:
-            names[ref] = _free(_fit(wanted.get(ref) or graph.nodes[ref - graph.first_node].op), taken)
-    return names
-
-
-def _fit(name: str) -> str:
-    return name.strip("_")[:_LONGEST].rstrip("_") or "x"
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """`name`, or `name_2`, `name_3` ..."""
-    free, n = name, 2
-    while free in taken:
-        free, n = f"{name}_{n}", n + 1
-    return free

@@ -6,7 +6,7 @@ import numpy as np
 
 from evaluators.optimizers import data
 from evaluators.optimizers.task import Batch, Task
-from evaluators.optimizers.tasks.networks import cross_entropy, dense, forward, normal, patches
+from evaluators.optimizers.tasks.networks import convolve, cross_entropy, dense, forward, normal
 from primitives.layout import Layout
 
 
@@ -40,8 +40,8 @@ def cnn() -> Task:
     def loss(flat: jax.Array, batch: Batch) -> jax.Array:
         images, labels = batch
         first, bias, second, second_bias, last, last_bias = layout.split(flat)
-        hidden = jax.nn.relu(patches(images.reshape(-1, 28, 28, 1), 5, 2) @ first + bias)
-        hidden = jax.nn.relu(patches(hidden, 5, 2) @ second + second_bias)
+        hidden = jax.nn.relu(convolve(images.reshape(-1, 1, 28, 28), first, bias, size=5, stride=2))
+        hidden = jax.nn.relu(convolve(hidden, second, second_bias, size=5, stride=2))
         return cross_entropy(hidden.reshape(len(images), -1) @ last + last_bias, labels)
 
     train, valid, test = _classes()

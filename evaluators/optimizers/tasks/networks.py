@@ -79,21 +79,24 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return -jnp.mean(jnp.sum(chosen * jax.nn.log_softmax(logits), axis=-1))
 
 
-def patches(images: jax.Array, size: int, stride: int) -> jax.Array:
-    """Cuts square patches out of images, without padding.
+def convolve(images: jax.Array, weights: jax.Array, biases: jax.Array, size: int, stride: int) -> jax.Array:
+    """Convolves images with square kernels, without padding, as a product with their patches.
 
     Args:
-        images: (batch, height, width, channels).
-        size: height and width of a patch.
+        images: (batch, channels, height, width).
+        weights: (size * size * channels, outputs); the channels of the first pixel come first.
+        biases: (outputs,).
+        size: height and width of a kernel.
         stride: distance of neighbouring patches.
 
     Returns:
-        (batch, rows, columns, size * size * channels), where rows = (height - size) // stride + 1.
+        (batch, outputs, rows, columns), where rows = (height - size) // stride + 1.
     """
-    height, width = ((extent - size) // stride * stride + 1 for extent in images.shape[1:3])
+    height, width = ((extent - size) // stride * stride + 1 for extent in images.shape[2:])
     shifted = [
-        images[:, row : row + height : stride, column : column + width : stride]
+        images[:, :, row : row + height : stride, column : column + width : stride]
         for row in range(size)
         for column in range(size)
     ]
-    return jnp.concatenate(shifted, axis=-1)
+    patches = jnp.concatenate(shifted, axis=1)
+    return jnp.einsum("bkrc,ko->borc", patches, weights) + biases[:, None, None]
