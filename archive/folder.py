@@ -132,7 +132,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     """Returns a connection that may write, after a check of the whole file."""
     db = _connect(path, "mode=rw")
     try:
-        # Reads the whole file: seconds a gigabyte, once a resume, so that no damage is met in the middle of a search.
+        # Reads the whole file, about a second a gigabyte: so that no damage is met in the middle of a search.
         found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             raise sqlite3.DatabaseError(" ".join(found.split()))

@@ -20,8 +20,8 @@ class Strategy(Section):
         "map_elites, regularized_evolution, random_search, constants, or module:NAME",
     )
     tournament: int = setting(
-        2,
-        "programs drawn at random for each parent, of which the best breeds (regularized_evolution)",
+        4,
+        "elites or programs drawn at random for each parent, of which the best breeds",
         unit="programs",
         ge=1,
         le=10_000,
@@ -109,7 +109,7 @@ class Hurdle(Section):
     """Stops a weak candidate after a cheap stage."""
 
     quantile: float = setting(
-        0.5,
+        0.75,
         "a candidate stops after a stage where it falls below this quantile of recent scores; 0 stops none",
         unit="share",
         ge=0.0,

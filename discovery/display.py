@@ -65,6 +65,7 @@ def watch(console: Console, title: str, stop: Event | None = None) -> Iterator[C
 
     view = _View(title, stop or Event())
     with Live(get_renderable=lambda: view.render(console.height), console=console, refresh_per_second=4) as live:
+        live.refresh()
         yield view.update
         live.refresh()
 
@@ -227,7 +228,9 @@ def seconds_by_part(progress: Progress) -> str:
     total = sum(progress.seconds_by_part.values())
     if total <= 0.0:
         return "no figures yet"
-    return ", ".join(f"{part} {spent / total:.0%}" for part, spent in progress.seconds_by_part.items())
+    return ", ".join(
+        f"{part.replace('_', ' ')} {spent / total:.0%}" for part, spent in progress.seconds_by_part.items()
+    )
 
 
 def _bar(progress: Progress) -> RenderableType:

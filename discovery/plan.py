@@ -1,14 +1,29 @@
 """What a batch is bred from: fixed `lag` batches ahead, so that no worker waits and no timing matters."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from archive.grid import Grid
 from discovery.config import Config
-from discovery.strategies import Strategy
+from discovery.population import Population
+
+
+class Again(NamedTuple):
+    """An elite to evaluate again.
+
+    Args:
+        program: id of the elite; the first of its behaviour may never have entered the archive, so its text is gone.
+        behaviour: whose evaluation it will be.
+        replicate: the seed set.
+    """
+
+    program: int
+    behaviour: int
+    replicate: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +33,13 @@ class Plan:
     Args:
         batch: number of the batch.
         parents: id of the parent for each slot.
-        again: elites to evaluate again: (behaviour, replicate).
+        again: elites to evaluate again.
         thresholds: hurdle of each stage but the last; -inf where none stands yet.
     """
 
     batch: int
     parents: tuple[int, ...]
-    again: tuple[tuple[int, int], ...] = ()
+    again: tuple[Again, ...] = ()
     thresholds: tuple[float, ...] = ()
 
     def to_json(self) -> Any:
@@ -35,55 +50,57 @@ class Plan:
     def from_json(cls, batch: int, data: Any) -> "Plan":
         """Takes back what `to_json` gave."""
         parents, again, thresholds = data
-        return cls(batch, tuple(parents), tuple((b, r) for b, r in again), tuple(thresholds))
+        return cls(batch, tuple(parents), tuple(Again(*one) for one in again), tuple(thresholds))
 
 
 def make_plan(
     config: Config,
     batch: int,
-    grid: Grid,
-    strategy: Strategy,
-    starts: Sequence[int],
+    population: Population,
     thresholds: tuple[float, ...],
-    evaluations: int,
-    pending: Sequence[Plan],
+    evaluations: int = 0,
+    pending: Sequence[Plan] = (),
+    attempts: Callable[[int], int] = lambda behaviour: 0,
 ) -> Plan:
     """Plans a batch from the archive as it stands.
 
     Args:
         config: configuration of the run.
         batch: number of the batch.
-        grid: the archive.
-        strategy: who breeds.
-        starts: ids of the start programs.
+        population: what is bred from, and the archive that it belongs to.
         thresholds: hurdles of the stages.
         evaluations: evaluations that the batch just merged took, elites aside: what the share of re-evaluations is of.
         pending: plans of the batches that are not merged yet.
+        attempts: number of evaluations that a behaviour has, faults included.
     """
     rng = np.random.default_rng([config.seed, batch, config.batch])  # slots use 0 .. batch - 1
-    parents = strategy.parents(grid, starts, rng, config.batch)
+    parents = population.parents(rng, config.batch)
     share = evaluations * config.reevaluate / (1.0 - config.reevaluate)
-    again = reevaluations(grid, config.replicates, int(share + rng.random()), pending)
-    return Plan(batch, tuple(parents), again, thresholds)
+    count = int(share + rng.random())
+    again = reevaluations(population.archive, config.replicates, count, pending, attempts)
+    return Plan(batch, parents, again, thresholds)
 
 
-def reevaluations(grid: Grid, replicates: int, count: int, pending: Sequence[Plan]) -> tuple[tuple[int, int], ...]:
-    """Chooses the elites that get a new replicate: the best by mean first, until each has `replicates` scores.
+def reevaluations(
+    archive: Grid, replicates: int, count: int, pending: Sequence[Plan], attempts: Callable[[int], int]
+) -> tuple[Again, ...]:
+    """Chooses the elites that get a new replicate: the best by mean first, until each has had `replicates` of them.
 
     One lucky score misleads a search, and luck stands at the top: the best elites are the ones to doubt.
     """
-    planned: dict[int, int] = {}
-    for plan in pending:
-        for behaviour, _ in plan.again:
-            planned[behaviour] = planned.get(behaviour, 0) + 1
-    chosen: dict[int, int] = {}
-    for elite in sorted(grid.elites(), key=lambda e: (-e.mean, e.id)):
+    planned = Counter(again.behaviour for plan in pending for again in plan.again)
+    chosen: dict[int, Again] = {}
+    for elite in sorted(archive.elites(), key=lambda e: (-e.mean, e.id)):
         if len(chosen) >= count:
             break
-        replicate = elite.count + planned.get(elite.behaviour, 0)
-        if replicate < replicates and elite.behaviour not in chosen:
-            chosen[elite.behaviour] = replicate
-    return tuple(chosen.items())
+        under_way = planned[elite.behaviour]
+        if elite.behaviour in chosen or elite.count + under_way >= replicates:
+            continue
+        # not the number of scores: a replicate that ended in a fault has none, and is not tried again
+        replicate = attempts(elite.behaviour) + under_way
+        if replicate < replicates:
+            chosen[elite.behaviour] = Again(elite.id, elite.behaviour, replicate)
+    return tuple(chosen.values())
 
 
 class Hurdles:

@@ -2,10 +2,11 @@
 
 import pickle
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from math import isfinite, isnan, nan
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -20,6 +21,11 @@ from primitives.program import Program, ProgramError, structural_key
 from primitives.simplify import canonical_key, canonicalize
 from primitives.text import parse, render
 
+LONGEST_MESSAGE = 300
+"""Characters of an error that are kept."""
+
+Result = TypeVar("Result")
+
 
 class Bred(NamedTuple):
     """A candidate as it leaves a worker.
@@ -27,9 +33,9 @@ class Bred(NamedTuple):
     Args:
         id: candidate id.
         parent: id of the parent; None for a start program.
-        status: why it goes no further (INVALID, NO_OP, NON_FINITE), or None.
+        status: why it goes no further (INVALID, NO_OP, NON_FINITE, FAULT), or None.
         message: the reason, one line.
-        structural: key of the genotype.
+        structural: key of the genotype, None where breeding itself failed.
         canonical: key of the canonical form, None if invalid.
         functional: fingerprint, None if not finite.
         size: operations of the canonical form.
@@ -41,7 +47,7 @@ class Bred(NamedTuple):
     parent: int | None
     status: Status | None
     message: str
-    structural: int
+    structural: int | None
     canonical: int | None
     functional: int | None
     size: int
@@ -116,6 +122,8 @@ class Worker:
         self._parsed = lru_cache(maxsize=4096)(self._parse)
         self.evaluator = self.domain.evaluator(options(config), cache)
         self._final = len(self.domain.stages(options(config))) - 1
+        self._static = self.domain.static_descriptors
+        self._axes = [axis.name for axis in config.archive.axes or self.domain.descriptors]
 
     def warm_up(self) -> None:
         """Compiles and loads all that evaluations need."""
@@ -133,13 +141,18 @@ class Worker:
         bred = []
         for slot, parent in zip(unit.slots, unit.parents, strict=True):
             id = unit.batch * self.config.batch + slot
-            if id < len(self._starts):
-                bred.append(self.describe(id, None, self._parsed(self._starts[id])))
-                continue
-            rng = np.random.default_rng([self.config.seed, unit.batch, slot])
-            child = self._proposer.propose(self._parsed(unit.texts[parent]), rng)
-            bred.append(self.describe(id, parent, child))
+            found = _try_twice(self._breed_one, id, parent, unit.texts[parent], (unit.batch, slot))
+            if isinstance(found, str):
+                found = Bred(id, parent, Status.FAULT, found, None, None, None, 0, {}, b"")
+            bred.append(found)
         return bred
+
+    def _breed_one(self, id: int, parent: int, text: str, seeds: tuple[int, int]) -> Bred:
+        """Breeds the candidate of a slot; the first slots of a run are the start programs themselves."""
+        if id < len(self._starts):
+            return self.describe(id, None, self._parsed(self._starts[id]))
+        rng = np.random.default_rng([self.config.seed, *seeds])
+        return self.describe(id, parent, self._proposer.propose(self._parsed(text), rng))
 
     def describe(self, id: int, parent: int | None, program: Program) -> Bred:
         """Checks a program, finds its keys and its static descriptors."""
@@ -175,17 +188,38 @@ class Worker:
         else:
             text = item.program
             graph, _ = self._canonical(self._parsed(text))
+        evaluation = _try_twice(self._evaluate, graph, item)
+        if isinstance(evaluation, str):
+            evaluation = Evaluation(Status.FAULT, None, 0, item.replicate, message=evaluation)
+        return Judged(item.behaviour, evaluation, text)
+
+    def _evaluate(self, graph: Graph, item: Item) -> Evaluation:
         stages = range(self._final, self._final + 1) if item.final else None
-        for attempt in (1, 2):
-            try:
-                return Judged(
-                    item.behaviour,
-                    self.evaluator.evaluate(graph, item.replicate, item.thresholds, stages),
-                    text,
-                )
-            except Exception as error:  # noqa: BLE001  (whatever breaks here must not take the run along)
-                if attempt == 2:
-                    message = f"{type(error).__name__}: {error}".splitlines()[0]
-                    fault = Evaluation(Status.FAULT, None, 0, item.replicate, message=message)
-                    return Judged(item.behaviour, fault, text)
-        raise AssertionError("unreachable")
+        evaluation = self.evaluator.evaluate(graph, item.replicate, item.thresholds, stages)
+        self._refuse_unusable(evaluation, item.replicate, {**evaluation.descriptors, **self._static(graph)})
+        return evaluation
+
+    def _refuse_unusable(self, evaluation: Evaluation, replicate: int, descriptors: Mapping[str, float]) -> None:
+        """An evaluator of a user's own may have a flaw: that is a fault, and must not reach the archive."""
+        if evaluation.replicate != replicate:
+            raise ValueError(f"an evaluation must be of replicate {replicate}, got {evaluation.replicate}")
+        scores = [*evaluation.stage_scores]
+        if evaluation.status in (Status.OK, Status.HURDLED) or evaluation.score is not None:
+            scores.append(nan if evaluation.score is None else evaluation.score)
+        if not all(map(isfinite, scores)):
+            raise ValueError(f"scores of an evaluation that is {evaluation.status} must be finite, got {scores}")
+        missing = [name for name in self._axes if isnan(descriptors.get(name, nan))]
+        if evaluation.status is Status.OK and missing:
+            raise ValueError(f"every axis of the archive must have a value, got none for {', '.join(missing)}")
+
+
+def _try_twice(action: Callable[..., Result], *args: Any) -> Result | str:
+    """Returns what the action gives or, where it raised twice, the error in one line."""
+    try:
+        return action(*args)
+    except Exception:  # noqa: BLE001  (whatever breaks here must not take the run along)
+        pass
+    try:
+        return action(*args)
+    except Exception as error:  # noqa: BLE001
+        return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_MESSAGE]

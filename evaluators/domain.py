@@ -53,6 +53,10 @@ class Domain:
         descriptors: the default axes of the archive.
         stages: names of the stages that search uses, given the options.
         evaluator: makes the evaluator, given the options and a folder for cached baselines (None: no cache).
+        wide_evaluator: the same with a wider sweep of what programs leave open (learning rates), against the same
+            baselines; None where programs leave nothing open.
+        baselines: finds the baselines anew, given the same: figures by name, one baseline each; None where scores
+            compare with none.
         exports: what `pride export --to` offers beside text and python, by name: a function of program and card facts.
     """
 
@@ -67,6 +71,8 @@ class Domain:
     descriptors: tuple[Descriptor, ...]
     stages: Callable[[Any], tuple[str, ...]]
     evaluator: Callable[[Any, str | None], Evaluator]
+    wide_evaluator: Callable[[Any, str | None], Evaluator] | None = None
+    baselines: Callable[[Any, str | None], Mapping[str, Mapping[str, Any]]] | None = None
 
 
 def names() -> tuple[str, ...]:
@@ -92,7 +98,9 @@ def load(name: str) -> Domain:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"a domain must be importable, got {name!r}: {error}; check the spelling and the path") from None
+        raise ValueError(
+            f"a domain must be importable, got {name!r}: {error}; check the spelling and the path"
+        ) from None
     if not isinstance(found, Domain):
         raise ValueError(f"{name!r} must be a Domain, got {type(found).__name__}; name the DOMAIN object")
     return found

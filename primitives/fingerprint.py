@@ -10,6 +10,7 @@ Learning".
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isfinite
 
 import numpy as np
@@ -124,6 +125,7 @@ def _spread(n: int, start: int) -> np.ndarray:
     return (np.arange(start, start + n) * 0.6180339887498949) % 1.0 * 2.0 - 1.0
 
 
+@lru_cache(maxsize=1)
 def optimizer_probe() -> Probe:
     """Returns the probe of update rules: two tensors, five steps, inputs `w`, `g`, `lr` and `t`.
 

@@ -80,7 +80,7 @@ class _Preparation:
         primitives = self.vocabulary._by_name  # noqa: SLF001  (the dict itself: fingerprints are made by the million)
         first = graph.first_node
         # Without a LEAF value element-wise arguments broadcast by themselves.
-        plain = LEAF.name not in {kind.name for kind in graph.kinds}
+        plain = LEAF not in graph.kinds
         for ref, (op, args) in enumerate(graph.nodes, first):
             primitive = primitives[op]
             fn: Callable[..., Any] = primitive.fn

@@ -16,7 +16,7 @@ import numpy as np
 
 from primitives.graph import Graph, Node
 from primitives.kinds import SCALAR, Kind
-from primitives.primitive import Vocabulary
+from primitives.primitive import Scope, Vocabulary
 from primitives.program import COPY, Program, ProgramError, Signature, Statement, key_of
 
 _IGNORES_SIGN = frozenset({"abs", "square", "sqrt", "log", "log2", "log10", "norm", "global_norm"})
@@ -83,8 +83,52 @@ def canonicalize(graph: Graph, vocabulary: Vocabulary, dtype: str) -> Graph:
             color[i] = refined[key]
         # A collision of the 64-bit hashes would merge two classes that the keys tell apart: count the keys.
         if len(refined) == classes:
-            return _emit(graph, numbering, states)
+            form = _emit(graph, numbering, states)
+            folded = _without_constant_state(form, vocabulary)
+            return form if folded is form else canonicalize(folded, vocabulary, dtype)
         classes = len(refined)
+
+
+def _without_constant_state(graph: Graph, vocabulary: Vocabulary) -> Graph:
+    """Replaces state that is never written, zero for ever, by the constant 0.
+
+    The constant is a SCALAR where the state was more, so kinds may fall behind it. Element-wise operations do not mind;
+    one that sees whole tensors would, and then the state stays.
+    """
+    first = len(graph.inputs)
+    idle = {first + i for i, following in enumerate(graph.next_state) if following == first + i}
+    if not idle:
+        return graph
+    kept = [i for i in range(len(graph.state)) if first + i not in idle]
+    first_constant = first + len(kept)
+    zero = first_constant + len(graph.constants)
+    moved = {ref: ref for ref in range(first)}
+    moved |= {first + i: first + place for place, i in enumerate(kept)} | dict.fromkeys(idle, zero)
+    moved |= {first + len(graph.state) + i: first_constant + i for i in range(len(graph.constants))}
+    kinds = [*graph.kinds[:first], *(graph.state_kinds[i] for i in kept), *[SCALAR] * (len(graph.constants) + 1)]
+    nodes = []
+    for ref, node in enumerate(graph.nodes, graph.first_node):
+        args = tuple([moved[a] for a in node.args])
+        before, now = tuple([graph.kinds[a] for a in node.args]), tuple([kinds[a] for a in args])
+        if now != before and vocabulary[node.op].scope is not Scope.ELEMENT:
+            return graph
+        kind = vocabulary.output_kind(node.op, now)
+        if kind is None:
+            return graph
+        moved[ref] = len(kinds)
+        kinds.append(kind)
+        nodes.append(Node(node.op, args))
+    return Graph(
+        inputs=graph.inputs,
+        state=tuple(graph.state[i] for i in kept),
+        constants=(*graph.constants, 0.0),
+        nodes=tuple(nodes),
+        outputs=tuple(moved[ref] for ref in graph.outputs),
+        next_state=tuple(moved[graph.next_state[i]] for i in kept),
+        kinds=tuple(kinds),
+        output_kinds=graph.output_kinds,
+        state_kinds=tuple(graph.state_kinds[i] for i in kept),
+    )
 
 
 def _live(graph: Graph) -> set[int]:
@@ -275,7 +319,8 @@ def to_program(graph: Graph, outputs: tuple[str, ...], name: str = "train", inpu
     data = [n for n in inputs if n in graph.inputs] + [n for n in graph.inputs if n not in inputs]
     targets: dict[int, list[str]] = {}
     for variable, ref in (*zip(outputs, graph.outputs, strict=True), *zip(graph.state, graph.next_state, strict=True)):
-        targets.setdefault(ref, []).append(variable)
+        if ref >= len((*graph.inputs, *graph.state)) or (*graph.inputs, *graph.state)[ref] != variable:
+            targets.setdefault(ref, []).append(variable)
     first_node = graph.first_node
     last_read: dict[int, int] = {}
     for position, node in enumerate(graph.nodes):

@@ -47,7 +47,7 @@ def programs(
     required = [name for name, _ in interface.outputs]
     statements: list[Statement] = []
     for _ in range(draw(st.integers(0, max_statements))):
-        primitive = draw(st.sampled_from(operations))
+        primitive = draw(st.sampled_from([p for p in operations if p is None or _can_be_called(p, kinds)]))
         wanted = (None,) if primitive is None else primitive.inputs
         args = [_argument(draw, kind, kinds, constants) for kind in wanted]
         output = _kind(args[0], kinds) if primitive is None else _output(primitive, args, kinds)
@@ -66,6 +66,12 @@ def programs(
             statements.append(Statement(name, COPY, (value,)))
             kinds[name] = _kind(value, kinds)
     return Program(signature, tuple(statements), interface.function)
+
+
+def _can_be_called(primitive: Primitive, kinds: dict[str, Kind]) -> bool:
+    """Whether every argument has a candidate; a constant is one wherever a SCALAR lifts."""
+    available = {SCALAR, *kinds.values()}
+    return all(wanted is None or any(lifts(kind, wanted) for kind in available) for wanted in primitive.inputs)
 
 
 def _argument(

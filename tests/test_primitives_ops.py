@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from primitives.graph import check
@@ -214,6 +214,7 @@ class TestMeaning:
             assert (HERO["square"].fn(xp, x) == HERO["multiply"].fn(xp, x, x)).all()
             assert (HERO["cube"].fn(xp, x) == HERO["multiply"].fn(xp, x * x, x)).all()
 
+    @settings(max_examples=30)
     @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=6), st.floats(1e-3, 1e3))
     def test_reductions_against_authorities(self, entries, limit):
         x, rng = np.array(entries), np.random.default_rng(len(entries))

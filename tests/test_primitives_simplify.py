@@ -153,6 +153,15 @@ def test_state_with_different_rates_stays_apart():
     assert len(canonical(parse(rule(body), OPTIMIZER, HERO)).state) == 2
 
 
+def test_state_that_is_never_written_is_zero():
+    assert key(rule("update = m + g", "m")) == key("def train(g, lr):\n    update = 0.0 + g\n    return update")
+
+
+def test_state_that_is_never_written_stays_where_a_norm_sees_its_size():
+    body = "a = m + 1.0\na = norm(a)\nupdate = g * a"
+    assert len(canonical(parse(rule(body, "m"), OPTIMIZER, HERO)).state) == 1
+
+
 def test_exchanged_state_survives_as_text():
     body = "a = m * 1.0\nm = v + g\nv = a * 1.0\nupdate = m * lr"
     form = canonical(parse(rule(body), OPTIMIZER, HERO))

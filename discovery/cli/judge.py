@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from discovery.cli.options import ConfigSource, Json, Overrides, ProgramFiles
-from discovery.cli.output import print_facts, print_json, print_table, say
+from discovery.cli.output import print_json, print_table, remark, say
 
 
 def score(
@@ -51,11 +51,21 @@ def score(
         for one in found:
             results = [one["tasks"].get(name) for name in tasks]
             rows.append(
-                [one["file"], one["status"], one["score"], *(_task(result) for result in results), one["message"]]
+                [
+                    one["file"],
+                    one["status"],
+                    _score(one["score"]),
+                    *(_task(result) for result in results),
+                    one["message"],
+                ]
             )
         print_table(["file", "status", "score", *tasks, "remark"], rows)
     if any(one["status"] == "invalid" for one in found):
         raise typer.Exit(1)
+
+
+def _score(score: float | None) -> str:
+    return "-" if score is None else f"{score:+.4f}"
 
 
 def _task(result: dict | None) -> str:
@@ -93,27 +103,31 @@ def baselines(source: ConfigSource = "optimizers", overrides: Overrides = None, 
 def bench(
     as_json: Json = False,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write the table to a Markdown file too.")
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help="Write the page to a Markdown file too."),
     ] = None,
 ) -> None:
     """Measure the throughput on this machine, beside its floor (gradients alone).
 
-    Takes a few minutes and wants the machine for itself.
+    Takes a few minutes and wants the machine for itself. Prints a page in Markdown with command, machine and date.
 
     Examples:
       pride bench
       pride bench --json > bench.json
+      pride bench -o docs/performance.md
     """
-    _configure()
     from discovery.bench import bench as measure
+    from discovery.bench import markdown
 
     found = measure()
+    page = markdown(found)
+    if out is not None:
+        out.write_text(page, encoding="utf-8")
+        remark(f"written: {out}")
     if as_json:
         print_json(found)
-        return
-    print_facts({name.replace("_", " "): value for name, value in found.items()})
-    if out is not None:
-        say(f"written to {out}")
+    else:
+        say(page.rstrip())
 
 
 def _configure() -> None:

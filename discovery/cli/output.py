@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.console import Console
 
 _GAP = "  "
 _NARROWEST = 20
+_NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?|-")
 
 
 def console(stderr: bool = False) -> Console:
@@ -48,10 +50,9 @@ def plain(value: Any) -> Any:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Prints a table; numbers are set to the right, and a terminal cuts the last column to its width."""
-    listed = [list(row) for row in rows]
-    cells = [list(columns), *([cell(value) for value in row] for row in listed)]
+    cells = [list(columns), *([cell(value) for value in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    right = [all(isinstance(row[i], (int, float, type(None))) for row in listed) for i in range(len(columns))]
+    right = [all(_NUMBER.fullmatch(row[i]) for row in cells[1:]) for i in range(len(columns))]
     screen = console()
     room = screen.width - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1) if screen.is_terminal else None
     for number, row in enumerate(cells):

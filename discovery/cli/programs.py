@@ -160,6 +160,8 @@ def export(
         from discovery.sources import read_source
 
         where, rate = load(domain), None
+        if Path(source).is_dir():
+            raise ValueError(f"give the ID of a program in {source}, as `pride show {source}` prints it")
         program = read_source(source, where)
         default = re.sub(r"\W", "_", Path(source).stem) if source != "-" else "rule"
     else:

@@ -201,7 +201,7 @@ def _print_summary(found: Mapping[str, Any], folder: Path) -> None:
         ["id", "score", "replicates", *(name.replace("_", " ") for name in names), "rule"],
         [
             [
-                one["id"],
+                str(one["id"]),
                 f"{one['score']:+.4f}",
                 one["replicates"],
                 *(one["descriptors"].get(name) for name in names),
@@ -218,8 +218,8 @@ _KEYS = ("structural", "canonical", "fingerprint")
 def _print_program(found: Mapping[str, Any]) -> None:
     print_facts(
         {
-            "program": found["id"],
-            "first of its behaviour": found["behaviour"],
+            "program": str(found["id"]),
+            "first of its behaviour": str(found["behaviour"]),
             **{name.replace("_", " "): value for name, value in found["descriptors"].items()},
             **{
                 f"{name} key": "-" if found[key] is None else key_text(found[key])
@@ -237,7 +237,7 @@ def _print_program(found: Mapping[str, Any]) -> None:
     say("\nlineage", style="bold")
     print_table(
         ["id", "proposer", "batch", "score"],
-        [[one["id"], one["proposer"], one["batch"], one["score"]] for one in found["lineage"]],
+        [[str(one["id"]), one["proposer"], one["batch"], one["score"]] for one in found["lineage"]],
     )
     say("\nevaluations, by task: loss at the best learning rate", style="bold")
     rows: list[Mapping[str, Any]] = found["evaluations"]

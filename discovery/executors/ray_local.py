@@ -4,8 +4,12 @@ A unit whose actor dies goes to another; a unit that took three actors with it e
 are merged by the run, once each, so it does not matter which actor gave them.
 """
 
+import logging
 import os
+import sys
 from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from discovery.config import Config
@@ -39,17 +43,30 @@ class RayLocal:
         for key, value in _ENVIRONMENT.items():
             os.environ.setdefault(key, value)
         import ray
+        import ray.exceptions
 
         self._ray = ray
-        ray.init(
-            address="local",
-            num_cpus=workers,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            object_store_memory=100 * 1024 * 1024,
-            configure_logging=False,
-        )
+        if ray.is_initialized():
+            raise ValueError(
+                "a run must have a Ray of its own, got one that this process started already; "
+                "call ray.shutdown() first, or take 1 worker"
+            )
+        try:
+            with _python_path():
+                ray.init(
+                    address="local",
+                    num_cpus=workers,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    object_store_memory=100 * 1024 * 1024,
+                    configure_logging=False,
+                )
+        except (RuntimeError, OSError, ray.exceptions.RayError) as error:
+            ray.shutdown()
+            raise ValueError(
+                f"a local Ray must start, got {_first_line(error)}; free memory or processes, or take 1 worker"
+            ) from None
         self.workers = workers
         self._make = (config, starts, proposer, cache)
         self._actor_class = ray.remote(num_cpus=1, max_restarts=0)(_Actor)
@@ -67,10 +84,9 @@ class RayLocal:
         try:
             self._ray.get([actor.warm_up.remote() for actor in self._actors])
         except self._ray.exceptions.RayTaskError as error:
-            cause = error.cause if isinstance(error.cause, Exception) else error
-            raise cause from None
-        except self._ray.exceptions.RayActorError as error:
-            raise ValueError(f"workers must start, got {str(error).splitlines()[0]}; try --workers 1") from None
+            raise _cause(error) from None
+        except self._ray.exceptions.RayError as error:
+            raise ValueError(f"workers must start, got {_first_line(error)}; try 1 worker") from None
 
     def submit(self, unit: BreedUnit | EvaluateUnit) -> None:
         """Takes a unit."""
@@ -88,20 +104,27 @@ class RayLocal:
             done, _ = self._ray.wait(list(self._running), num_returns=1)
             actor, unit = self._running.pop(done[0])
             try:
-                return self._ray.get(done[0])
-            except self._ray.exceptions.RayActorError as error:
+                finished = self._ray.get(done[0])
+            except self._ray.exceptions.RayTaskError as error:
+                raise _cause(error) from None
+            except self._ray.exceptions.RayError as error:
                 self._replace(actor)
                 self._failures[_key(unit)] += 1
                 if self._failures[_key(unit)] >= ATTEMPTS:
                     raise ValueError(
                         f"a worker must survive its work, got {ATTEMPTS} that died of one unit of batch {unit.batch} "
-                        f"({str(error).splitlines()[0]}); see whether memory runs out, then resume"
+                        f"({_first_line(error)}); see whether memory runs out, then resume"
                     ) from None
                 self._waiting.appendleft(unit)
+            else:
+                self._failures.pop(_key(unit), None)
+                return finished
 
     def close(self) -> None:
         """Ends Ray; units under way are lost."""
+        self._waiting.clear()
         self._running.clear()
+        self._actors.clear()
         self._ray.shutdown()
 
     def _feed(self) -> None:
@@ -116,7 +139,34 @@ class RayLocal:
 
     def _replace(self, actor: Any) -> None:
         """Puts a new actor in place of a dead one; what else was with it fails by itself and comes back."""
-        self._actors = [a if a is not actor else self._actor_class.remote(*self._make) for a in self._actors]
+        if actor in self._actors:
+            # one that is only out of reach would keep its core, and the new one would wait for it for ever
+            self._ray.kill(actor)
+            self._actors[self._actors.index(actor)] = self._actor_class.remote(*self._make)
+
+
+@contextmanager
+def _python_path() -> Iterator[None]:
+    """Workers started inside find modules where this process finds them: a checkout, or a task in the user's folder."""
+    before = os.environ.get("PYTHONPATH")
+    folders = (os.path.abspath(entry) for entry in sys.path)
+    os.environ["PYTHONPATH"] = os.pathsep.join(folder for folder in folders if os.path.exists(folder))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
+def _cause(error: Any) -> BaseException:
+    """What a worker raised, as if it had been raised here."""
+    return error.cause if isinstance(error.cause, Exception) else ValueError(_first_line(error))
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _key(unit: BreedUnit | EvaluateUnit) -> tuple:

@@ -7,7 +7,7 @@ A new strategy is one file here with a class that takes the section `strategy` o
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -91,4 +91,4 @@ def load(name: str) -> Callable[[Options], Strategy]:
         ) from None
     if not callable(found):
         raise ValueError(f"{name!r} must make a strategy from its options, got {found!r}; name the class")
-    return found
+    return cast(Callable[[Options], Strategy], found)

@@ -1,6 +1,8 @@
 """Update rules for the training of neural networks."""
 
 from collections.abc import Mapping
+from functools import cache
+from typing import Any
 
 from archive.descriptor import Descriptor
 from evaluators.domain import Domain, Evaluator
@@ -10,9 +12,15 @@ from primitives.graph import Graph
 from primitives.ops import HERO
 from primitives.program import OPTIMIZER
 
+WIDE = tuple(10.0 ** (half / 2) for half in range(-12, 5))
+"""Learning rates for rules with a scale of their own: 10^-6 to 100 by half decades."""
+
+
+_probe = cache(optimizer_probe)  # making it takes as long as a fingerprint
+
 
 def _fingerprint(graph: Graph) -> int | None:
-    return fingerprint(graph, HERO, optimizer_probe())
+    return fingerprint(graph, HERO, _probe())
 
 
 def _refuse(graph: Graph) -> str | None:
@@ -34,6 +42,18 @@ def _evaluator(options: Options, cache: str | None) -> Evaluator:
     return Judge(options, cache)
 
 
+def _wide_evaluator(options: Options, cache: str | None) -> Evaluator:
+    from evaluators.optimizers.judge import Judge
+
+    return Judge(options, cache, learning_rates=WIDE)
+
+
+def _baselines(options: Options, cache: str | None) -> Mapping[str, Mapping[str, Any]]:
+    from evaluators.optimizers.judge import Judge
+
+    return Judge(options, cache).baselines()
+
+
 DOMAIN = Domain(
     name="optimizers",
     interface=OPTIMIZER,
@@ -49,9 +69,11 @@ DOMAIN = Domain(
         Descriptor(
             "learning_rate_tolerance",
             (0.2, 0.35, 0.5, 0.75, 1.5),
-            "share of learning rates with a loss within 10 % of the best, mean over tasks; 2 for a rule that ignores lr",
+            "share of learning rates with a loss within 10 % of the best, mean over tasks; 2 if a rule ignores lr",
         ),
     ),
     stages=_stages,
     evaluator=_evaluator,
+    wide_evaluator=_wide_evaluator,
+    baselines=_baselines,
 )

@@ -13,8 +13,11 @@ import numpy as np
 ALPHABET = "\n abcdefghijklmnopqrstuvwxyz0.,:;()[]'\"*_=-<>+/|"
 """Symbols of the committed texts, in the order of their codes; 0 stands for every number."""
 
-Split = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Train, validation and test part."""
+Parts = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Indices of the train, validation and test examples."""
+
+Arrays = tuple[np.ndarray, ...]
+"""Arrays whose leading axes run over the same examples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ def text(source: Source) -> list[str]:
     return source.read().decode("ascii").splitlines()
 
 
-def split(count: int, salt: str, shares: Sequence[float] = (0.6, 0.2, 0.2)) -> Split:
+def split(count: int, salt: str, shares: Sequence[float] = (0.6, 0.2, 0.2)) -> Parts:
     """Deals `count` examples to train, validation and test, always in the same way.
 
     The order is that of SHA-256(salt:index), so that it does not hang on a library's random streams.
@@ -161,9 +164,17 @@ def split(count: int, salt: str, shares: Sequence[float] = (0.6, 0.2, 0.2)) -> S
     return train, valid, test
 
 
+def take(parts: Parts, *arrays: np.ndarray) -> tuple[Arrays, Arrays, Arrays]:
+    """Returns the arrays of the train, the validation and the test examples."""
+    train, valid, test = (tuple(array[part] for array in arrays) for part in parts)
+    return train, valid, test
+
+
 def split_text(paragraphs: Sequence[str], salt: str) -> tuple[str, str, str]:
     """Deals paragraphs to train, validation and test; windows of one part then share no character with another's."""
-    train, valid, test = ("\n".join(paragraphs[i] for i in part) + "\n" for part in split(len(paragraphs), salt))
+    train, valid, test = (
+        "\n".join(paragraphs[int(index)] for index in part) + "\n" for part in split(len(paragraphs), salt)
+    )
     return train, valid, test
 
 
@@ -189,6 +200,14 @@ def windows(symbols: str, context: int, limit: int | None = None) -> tuple[np.nd
     if limit is not None and limit < len(rows):
         rows = rows[np.arange(limit) * len(rows) // limit]
     return np.ascontiguousarray(rows[:, :-1]), np.ascontiguousarray(rows[:, -1])
+
+
+def standardize_images(pixels: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Returns images (examples, pixels) with mean 0 and deviation 1 over all pixels of `reference`, float32.
+
+    One scale for all: a pixel at the border, nearly always empty, would blow up under its own.
+    """
+    return ((pixels - reference.mean()) / reference.std()).astype(np.float32)
 
 
 def standardize(features: np.ndarray, reference: np.ndarray) -> np.ndarray:

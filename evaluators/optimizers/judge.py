@@ -1,15 +1,18 @@
 """The judge of update rules: trains them on tasks and scores them against the tuned baseline."""
 
 import math
+import os
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 
 from archive.evaluation import Evaluation, Status, TaskResult
-from evaluators.optimizers.baselines import Baseline, best_rate, tuned
+from evaluators.optimizers.baselines import Baseline, adamw, best_rate, tuned
 from evaluators.optimizers.options import Options
+from evaluators.optimizers.task import Task
 from evaluators.optimizers.tasks import load_task
 from evaluators.optimizers.training import Training
 from primitives.graph import Graph
@@ -17,6 +20,8 @@ from primitives.interpreter import Capacity
 from primitives.ops import HERO
 from primitives.program import OPTIMIZER, ProgramError
 
+CAPACITY = Capacity()
+"""Sizes of the interpreter that searches run on."""
 CLIP = 2.0
 """Largest score on one task in absolute value."""
 TOLERANCE = 1.1
@@ -40,20 +45,29 @@ class Judge:
         cache: folder for tuned baselines, or None.
         capacity: sizes of the interpreter.
         split: split on which losses are taken ("valid" in a search).
+        learning_rates: what programs try instead of the lanes of the tasks; the baselines keep those.
     """
 
     def __init__(
-        self, options: Options, cache: str | None = None, capacity: Capacity = Capacity(), split: str = "valid"
+        self,
+        options: Options,
+        cache: str | None = None,
+        capacity: Capacity = CAPACITY,
+        split: str = "valid",
+        learning_rates: tuple[float, ...] | None = None,
     ) -> None:
         self.options, self._cache = options, cache
-        self.trainings: list[Training] = []
-        for name in options.tasks:
-            task = load_task(name)
-            if options.learning_rates is not None:
-                task = replace(task, learning_rates=options.learning_rates)
-            self.trainings.append(
-                Training(task, HERO, OPTIMIZER, options.seeds, capacity, task.steps, split)
-            )
+
+        def training(task: Task) -> Training:
+            return Training(task, HERO, OPTIMIZER, options.seeds, capacity, task.steps, (split,))
+
+        tasks = [load_task(name) for name in options.tasks]
+        if options.learning_rates is not None:
+            tasks = [replace(task, learning_rates=options.learning_rates) for task in tasks]
+        self.trainings = [training(task) for task in tasks]
+        self._sweeps = self.trainings
+        if learning_rates is not None:  # what never runs is never compiled, such as a baseline that is known
+            self._sweeps = [training(replace(task, learning_rates=learning_rates)) for task in tasks]
         self._baselines: dict[tuple[int, int, int], Baseline] = {}
 
     @property
@@ -67,8 +81,12 @@ class Judge:
 
     def warm_up(self) -> None:
         """Compiles the training runs and tunes the baselines of replicate 0."""
-        for stage in self.stages:
-            for task in range(len(self.trainings)):
+        # Workers start at different tasks, so that each finds on disk what the others have compiled and tuned.
+        first = os.getpid() % len(self.trainings)
+        for task in (*range(first, len(self.trainings)), *range(first)):
+            run = self._sweeps[task]  # where all baselines are known from disk, nothing has run yet
+            run.losses(run.machine.encode(adamw(0.9, 0.999, 0.0)), 0, 1)
+            for stage in self.stages:
                 self.baseline(task, stage, 0)
 
     def baseline(self, task: int, stage: int, replicate: int, anew: bool = False) -> Baseline:
@@ -79,13 +97,31 @@ class Judge:
             self._baselines[key] = tuned(run, replicate, self.steps(task, stage), self._cache, anew)
         return self._baselines[key]
 
+    def baselines(self) -> dict[str, dict[str, Any]]:
+        """Tunes the baselines of replicate 0 anew.
+
+        Returns:
+            By "task/stage" the training steps, the fields of `Baseline` and those of its setting.
+        """
+        found = {}
+        for task, run in enumerate(self.trainings):
+            for stage in self.stages:
+                baseline = asdict(self.baseline(task, stage, 0, anew=True))
+                setting = baseline.pop("setting")
+                found[f"{run.task.name}/{self.options.stages[stage].name}"] = {
+                    "steps": self.steps(task, stage),
+                    **baseline,
+                    **setting,
+                }
+        return found
+
     def evaluate(
         self, graph: Graph, replicate: int, thresholds: tuple[float, ...] = (), stages: range | None = None
     ) -> Evaluation:
         """Judges a canonical graph; see `evaluators.domain.Evaluator`."""
         began = time.perf_counter()
         try:
-            programs = [run.machine.encode(graph) for run in self.trainings]
+            programs = [run.machine.encode(graph) for run in self._sweeps]
         except ProgramError as error:
             return Evaluation(Status.INVALID, None, 0, replicate, message=str(error))
         scores: list[float] = []
@@ -95,7 +131,7 @@ class Judge:
         status, message = Status.OK, ""
         for stage in self.stages if stages is None else stages:
             results, tolerances = {}, []
-            for task, run in enumerate(self.trainings):
+            for task, run in enumerate(self._sweeps):
                 budget = self.steps(task, stage)
                 losses = run.losses(programs[task], replicate, budget)
                 steps += budget * losses.size
@@ -108,7 +144,8 @@ class Judge:
                 rate = run.task.learning_rates[best[0]]
                 score = task_score(best[1], baseline.loss)
                 results[run.task.name] = TaskResult(score, best[1], baseline.loss, rate)
-                tolerances.append(tolerance(losses))
+                lanes = self.trainings[task].task.learning_rates
+                tolerances.append(tolerance(losses, [lanes[0] <= r <= lanes[-1] for r in run.task.learning_rates]))
             if status is Status.DIVERGED:
                 break
             scores.append(float(np.mean([result.score for result in results.values()])))
@@ -129,17 +166,18 @@ class Judge:
         )
 
 
-def tolerance(losses: np.ndarray) -> float | None:
+def tolerance(losses: np.ndarray, counted: Sequence[bool] | None = None) -> float | None:
     """Returns the share of learning rates with a seed-mean loss within 10 % of the best; None where all are equal.
 
     Args:
         losses: (seeds, learning rates), finite at one rate at least.
+        counted: which learning rates count for the share; None counts all.
     """
     means = losses.astype(np.float64).mean(axis=0)
     if len(means) > 1 and np.all(means == means[0]):
         return None
-    finite = means[np.isfinite(means)]
-    return float(np.sum(finite <= TOLERANCE * finite.min())) / len(means)
+    near = means <= TOLERANCE * means[np.isfinite(means)].min()
+    return float(near[np.array(counted)].mean() if counted is not None and any(counted) else near.mean())
 
 
 def _descriptors(tolerances: list[float | None]) -> Mapping[str, float]:

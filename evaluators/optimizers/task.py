@@ -18,8 +18,11 @@ from primitives.layout import Layout
 Batch: TypeAlias = tuple[jax.Array, ...]
 """Arrays whose leading axes run over the same examples."""
 
-LEARNING_RATES: tuple[float, ...] = tuple(10.0 ** (half / 2) for half in range(-7, 0))
-"""The default lanes: seven half decades from 10^-3.5 to 10^-0.5."""
+LEARNING_RATES: tuple[float, ...] = tuple(10.0 ** (half / 2) for half in range(-5, 0))
+"""The default lanes, half decades from 10^-2.5 to 10^-0.5."""
+
+LARGE_LEARNING_RATES: tuple[float, ...] = tuple(10.0 ** (half / 2) for half in range(-9, 1))
+"""Lanes of larger models, half decades from 10^-4.5 to 1: rules that take signs want smaller rates there."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ A TENSOR or LEAF value is one variable inside a loop and a list with one item a 
 variable. A primitive that sees the whole model becomes a function of its own on flat vectors.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from inspect import signature
 from itertools import groupby
@@ -103,7 +103,20 @@ class _Writer:
         self.lists: dict[int, str] = {}  # reference of a TENSOR or LEAF value -> name of its list
         self.taken = {*RESERVED, *rule.names.values()}
         self.calls: set[str] = set()
+        self._shapes: str | None = None
         self.models: dict[str, Primitive] = {}
+
+    @property
+    def shapes(self) -> str:
+        """Name of the list of tensors that show the shapes, defined at first use."""
+        like = self.dialect.like
+        for ref, name in self.lists.items():
+            if self.rule.names[ref] == like and ref < len(self.rule.graph.inputs):
+                return name
+        if self._shapes is None:
+            self._shapes = self._new(f"all_{like}")
+            self.source.insert(0, f"{self._shapes} = {self.dialect.trees[like]}")
+        return self._shapes
 
     def body(self) -> Body:
         rule, graph, dialect = self.rule, self.rule.graph, self.dialect
@@ -113,10 +126,6 @@ class _Writer:
                 self._list(ref, name, dialect.state(name))
             elif name in dialect.trees:
                 self._list(ref, name, dialect.trees[name])
-        shapes = [ref for ref in self.lists if rule.names[ref] == dialect.like]
-        self.shapes = self.lists[shapes[0]] if shapes else self._new(f"all_{dialect.like}")
-        if not shapes:
-            self.source.append(f"{self.shapes} = {dialect.trees[dialect.like]}")
         self.needed_by = self._needs()
         for (stage, local), lines in groupby(rule.lines, key=lambda line: line.phase):
             if local:
@@ -124,10 +133,12 @@ class _Writer:
             else:
                 for line in lines:
                     self._once(line)
+        output = self._result(graph.outputs[0])
+        state = {name: self._result(ref) for name, _, ref in rule.state}
         return Body(
             lines=tuple(self.source),
-            output=self._result(graph.outputs[0]),
-            state={name: self._result(ref) for name, _, ref in rule.state},
+            output=output,
+            state=state,
             calls=tuple(call for call in MODEL_SIDE if call in self.calls),
             models=tuple(self.models.values()),
         )
@@ -157,7 +168,7 @@ class _Writer:
         if ref in self.lists:
             return self.lists[ref]
         constant = self.rule.constant(ref)
-        return f"[{self.rule.names[ref] if constant is None else repr(constant)}] * len({self.shapes})"
+        return f"[{self.rule.names[ref] if constant is None else number(constant)}] * len({self.shapes})"
 
     # --- one loop over the tensors ---------------------------------------------------------------------------------
 
@@ -184,7 +195,7 @@ class _Writer:
 
     def _assignment(self, line: Line) -> list[str]:
         """An assignment; constants get a line of their own where it would become too long."""
-        args = [arg if isinstance(arg, str) else _number(arg) for arg in line.args]
+        args = [arg if isinstance(arg, str) else _operand(arg) for arg in line.args]
         before = []
         if line.args and all(isinstance(arg, float) for arg in line.args):
             args = [self.dialect.scalar(arg) for arg in args]  # plain Python numbers raise where arrays give inf
@@ -237,7 +248,7 @@ class _Writer:
 
     def _flat(self, ref: int, arg: str | float, have: Kind, kind: Kind) -> str:
         """Source of an argument as a flat vector of the kind that the primitive sees."""
-        source = arg if isinstance(arg, str) else _number(arg)
+        source = arg if isinstance(arg, str) else _operand(arg)
         if kind == SCALAR:
             return source if isinstance(arg, str) else self.dialect.scalar(source)
         self.calls.add("flat")
@@ -254,18 +265,24 @@ def _meet(primitive: Primitive, kinds: list[Kind]) -> Kind | None:
     return join(kind for kind, wanted in zip(kinds, primitive.inputs, strict=True) if wanted is None)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Returns the source of a number, as `ruff format` writes it."""
+    return repr(float(value)).replace("e+", "e")
+
+
+def _operand(value: float) -> str:
     """Source of a constant; a negative one in parentheses, for templates such as `{0}**2`."""
-    return repr(value) if value >= 0.0 and repr(value)[0] != "-" else f"({value!r})"
+    source = number(value)
+    return f"({source})" if source[0] == "-" else source
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, functions: Iterable[str]) -> None:
     """Refuses a name that source can't have.
 
     Raises:
         ValueError: it is no identifier, or one that the source uses itself.
     """
-    if not name.isidentifier() or not name.isascii() or name in RESERVED:
+    if not name.isidentifier() or not name.isascii() or name in {*RESERVED, *functions}:
         raise ValueError(f"a rule must be named by a free Python identifier, got {name!r}; choose another name")
 
 

@@ -3,6 +3,7 @@
 import builtins
 import keyword
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,11 +24,13 @@ RESERVED = frozenset((*_SCAFFOLD.split(), *dir(builtins), *keyword.kwlist, *keyw
 """Names that emitted source uses itself."""
 
 
-def authors_names(program: Program, checked: Graph, graph: Graph, vocabulary: Vocabulary) -> dict[int, str]:
+def authors_names(program: Program, checked: Graph, graph: Graph, vocabulary: Vocabulary, dtype: str) -> dict[int, str]:
     """Returns the author's names of values of the canonical form: those with equal histories on random inputs."""
     targets = [s.target for s in program.statements if not (s.op == COPY and len(s.args) == 1)]
     numbers = [""] * len(checked.constants)
     author: dict[tuple, str] = {}
+    with np.errstate(over="ignore"):  # a constant that no output needs may be too large for the type
+        checked = replace(checked, constants=tuple(float(np.dtype(dtype).type(c)) for c in checked.constants))
     for name, history in zip(
         (*checked.inputs, *checked.state, *numbers, *targets), _histories(checked, vocabulary), strict=True
     ):

@@ -7,6 +7,7 @@ from primitives.emit.loops import (
     check_name,
     indented,
     model_primitives,
+    number,
     write_body,
     write_model_function,
 )
@@ -60,8 +61,9 @@ def emit_optax(
         ProgramError: the program is not valid, or no update rule.
         ValueError: the name is no identifier.
     """
-    check_name(name)
-    avoid = [name, *(primitive.name for primitive in model_primitives(program, vocabulary))]
+    models = [primitive.name for primitive in model_primitives(program, vocabulary)]
+    check_name(name, models)
+    avoid = [name, *models]
     rule = readable(program, vocabulary, dtype, avoid)
     check_emittable(rule)
     dialect = Dialect(
@@ -104,7 +106,7 @@ def _state(rule: Rule, state: str) -> str:
 
 
 def _factory(rule: Rule, body: Body, name: str, state: str, learning_rate: float | None) -> str:
-    default = "" if learning_rate is None else f" = {float(learning_rate)!r}"
+    default = "" if learning_rate is None else f" = {number(learning_rate)}"
     uses = "a number, or a schedule of the number of steps taken"
     if "lr" not in rule.graph.inputs:
         uses = "not used: the rule's step size is its own"
@@ -137,7 +139,7 @@ def _factory(rule: Rule, body: Body, name: str, state: str, learning_rate: float
     if "lr" in rule.graph.inputs:
         source.insert(0, "lr = jnp.asarray(lr, dtype)")
         source.insert(0, "lr = learning_rate(state.count) if callable(learning_rate) else learning_rate")
-    if any("dtype" in line for line in source):
+    if any(", dtype)" in line for line in source):
         source.insert(0, "dtype = jnp.result_type(jnp.float32, *jax.tree.leaves(updates))")
     lines += [f"        {line}" for line in source]
     lines += [

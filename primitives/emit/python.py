@@ -54,8 +54,8 @@ def emit_python(program: Program, vocabulary: Vocabulary, name: str, dtype: str 
         ProgramError: the program is not valid, or no update rule.
         ValueError: the name is no identifier.
     """
-    check_name(name)
     avoid = [primitive.name for primitive in model_primitives(program, vocabulary)]
+    check_name(name, avoid)
     rule = readable(program, vocabulary, dtype, avoid)
     check_emittable(rule)
     dialect = Dialect(

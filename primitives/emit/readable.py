@@ -8,7 +8,7 @@ variable after the last use of the old one.
 
 import heapq
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from primitives.graph import Graph, check
 from primitives.kinds import SCALAR
 from primitives.primitive import Scope, Vocabulary
 from primitives.program import COPY, Program, Signature, Statement
-from primitives.simplify import canonicalize, round_constants
+from primitives.simplify import canonicalize
 
 
 class Line(NamedTuple):
@@ -86,9 +86,9 @@ def readable(program: Program, vocabulary: Vocabulary, dtype: str = "float32", a
     Raises:
         ProgramError: the program is not valid.
     """
-    checked = round_constants(check(program, vocabulary), dtype)
+    checked = check(program, vocabulary)
     graph = canonicalize(checked, vocabulary, dtype)
-    wanted = authors_names(program, checked, graph, vocabulary)
+    wanted = authors_names(program, checked, graph, vocabulary, dtype)
     order, phases = _order(graph, vocabulary)
     outputs = tuple(n for n, _ in program.signature.outputs if n not in program.signature.state)
     names = name_values(graph, order, phases, wanted, outputs, {*RESERVED, *avoid})
@@ -149,18 +149,7 @@ def readable_program(rule: Rule) -> Program:
 def _shorten(graph: Graph, dtype: str) -> Graph:
     """The graph with each constant as the shortest decimal that is the same number in `dtype`."""
     scalar = np.dtype(dtype).type
-    constants = tuple(float(str(scalar(c))) for c in graph.constants)
-    return Graph(
-        graph.inputs,
-        graph.state,
-        constants,
-        graph.nodes,
-        graph.outputs,
-        graph.next_state,
-        graph.kinds,
-        graph.output_kinds,
-        graph.state_kinds,
-    )
+    return replace(graph, constants=tuple(float(str(scalar(c))) for c in graph.constants))
 
 
 # --- order ------------------------------------------------------------------------------------------------------------

@@ -5,12 +5,12 @@ from types import MappingProxyType
 
 from evaluators.optimizers import task
 from evaluators.optimizers.task import Task
-from evaluators.optimizers.tasks import digits, mnist, tabular, text
+from evaluators.optimizers.tasks import digits, mnist, tables, text
 
 SEARCH_TASKS: Mapping[str, Callable[[], Task]] = MappingProxyType(
     {
-        "digits_mlp": digits.mlp,
-        "digits_autoencoder": digits.autoencoder,
+        "digits_mlp": digits.digits_mlp,
+        "digits_autoencoder": digits.digits_autoencoder,
         "char_lm": text.char_lm,
     }
 )
@@ -18,13 +18,13 @@ SEARCH_TASKS: Mapping[str, Callable[[], Task]] = MappingProxyType(
 
 HELD_OUT_TASKS: Mapping[str, Callable[[], Task]] = MappingProxyType(
     {
-        "mnist_mlp": mnist.mlp,
-        "mnist_cnn": mnist.cnn,
-        "mnist_autoencoder": mnist.autoencoder,
-        "digits_deep_mlp": digits.deep_mlp,
+        "mnist_mlp": mnist.mnist_mlp,
+        "mnist_cnn": mnist.mnist_cnn,
+        "mnist_autoencoder": mnist.mnist_autoencoder,
+        "digits_deep_mlp": digits.digits_deep_mlp,
         "char_lm_large": text.char_lm_large,
-        "breast_cancer_logistic": tabular.breast_cancer_logistic,
-        "diabetes_regression": tabular.diabetes_regression,
+        "breast_cancer_logistic": tables.breast_cancer_logistic,
+        "diabetes_regression": tables.diabetes_regression,
     }
 )
 """Makers of the larger tasks for evidence and promotion; of their data, search sees digits' training and validation."""

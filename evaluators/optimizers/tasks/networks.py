@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from evaluators.optimizers.task import Batch
 from primitives.layout import Layout
 
 Activation = Callable[[jax.Array], jax.Array]
@@ -79,24 +80,49 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return -jnp.mean(jnp.sum(chosen * jax.nn.log_softmax(logits), axis=-1))
 
 
+def classifier(layout: Layout, activation: Activation) -> Callable[[jax.Array, Batch], jax.Array]:
+    """Returns the loss of a fully connected classifier on batches (inputs, labels): mean cross-entropy in nats."""
+
+    def loss(flat: jax.Array, batch: Batch) -> jax.Array:
+        inputs, labels = batch
+        return cross_entropy(forward(layout.split(flat), inputs, activation), labels)
+
+    return loss
+
+
+def autoencoder(layout: Layout, activation: Activation) -> Callable[[jax.Array, Batch], jax.Array]:
+    """Returns the loss of a fully connected autoencoder on batches (inputs,): mean of |output - input|^2."""
+
+    def loss(flat: jax.Array, batch: Batch) -> jax.Array:
+        (inputs,) = batch
+        errors = forward(layout.split(flat), inputs, activation) - inputs
+        return jnp.mean(jnp.sum(errors * errors, axis=-1))
+
+    return loss
+
+
 def convolve(images: jax.Array, weights: jax.Array, biases: jax.Array, size: int, stride: int) -> jax.Array:
     """Convolves images with square kernels, without padding, as a product with their patches.
 
+    The batch is the last axis, so that cutting patches moves long contiguous rows: with the channels last, and with the
+    convolution of XLA, whole training steps took 2 and 11 times as long on a CPU.
+
     Args:
-        images: (batch, channels, height, width).
-        weights: (size * size * channels, outputs); the channels of the first pixel come first.
+        images: (channels, height, width, batch).
+        weights: (size * size * channels, outputs); the channels of the first pixel of a patch come first.
         biases: (outputs,).
         size: height and width of a kernel.
         stride: distance of neighbouring patches.
 
     Returns:
-        (batch, outputs, rows, columns), where rows = (height - size) // stride + 1.
+        (outputs, rows, columns, batch), where rows = (height - size) // stride + 1.
     """
-    height, width = ((extent - size) // stride * stride + 1 for extent in images.shape[2:])
+    height, width = ((extent - size) // stride * stride + 1 for extent in images.shape[1:3])
     shifted = [
-        images[:, :, row : row + height : stride, column : column + width : stride]
+        images[:, row : row + height : stride, column : column + width : stride]
         for row in range(size)
         for column in range(size)
     ]
-    patches = jnp.concatenate(shifted, axis=1)
-    return jnp.einsum("bkrc,ko->borc", patches, weights) + biases[:, None, None]
+    patches = jnp.concatenate(shifted, axis=0)
+    outputs = weights.T @ patches.reshape(len(patches), -1) + biases[:, None]
+    return outputs.reshape(-1, *patches.shape[1:])

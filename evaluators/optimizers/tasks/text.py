@@ -4,40 +4,40 @@ import jax
 import jax.numpy as jnp
 
 from evaluators.optimizers import data
-from evaluators.optimizers.task import Batch, Task
+from evaluators.optimizers.task import LARGE_LEARNING_RATES, LEARNING_RATES, Batch, Task
 from evaluators.optimizers.tasks.networks import cross_entropy, forward, normal, one_hot
 from primitives.layout import Layout
 
 
 def char_lm() -> Task:
     """The next of 48 symbols from 6: embedding of 6, one hidden layer of 32 tanh (3,056 parameters)."""
-    return _model("char_lm", data.TOPICS_A, context=6, embedding=6, hidden=32, batch=64, steps=150)
+    return _model("char_lm", data.TOPICS_A, context=6, hidden=32, steps=150, learning_rates=LEARNING_RATES)
 
 
 def char_lm_large() -> Task:
     """The next of 48 symbols from 12: embedding of 12, one hidden layer of 96 tanh (19,152 parameters)."""
-    return _model("char_lm_large", data.TOPICS_B, context=12, embedding=12, hidden=96, batch=64, steps=600)
+    return _model("char_lm_large", data.TOPICS_B, context=12, hidden=96, steps=600, learning_rates=LARGE_LEARNING_RATES)
 
 
-def _model(name: str, source: data.Source, context: int, embedding: int, hidden: int, batch: int, steps: int) -> Task:
-    """A neural language model with one table of embeddings for all places of the context.
+def _model(
+    name: str, source: data.Source, context: int, hidden: int, steps: int, learning_rates: tuple[float, ...]
+) -> Task:
+    """A neural language model: one table embeds every place of the context in as many dimensions as there are places.
 
     References:
         Bengio, Ducharme, Vincent and Jauvin 2003, "A Neural Probabilistic Language Model".
     """
-    symbols = len(data.ALPHABET)
-    layout = Layout(
-        ((symbols, embedding), (context * embedding, hidden), (hidden,), (hidden, symbols), (symbols,)),
-    )
+    symbols, inputs = len(data.ALPHABET), context * context
+    layout = Layout(((symbols, context), (inputs, hidden), (hidden,), (hidden, symbols), (symbols,)))
 
     def loss(flat: jax.Array, batch: Batch) -> jax.Array:
         codes, following = batch
         table, *tensors = layout.split(flat)
-        embedded = one_hot(codes, symbols, flat.dtype) @ table
-        return cross_entropy(forward(tensors, embedded.reshape(-1, context * embedding), jnp.tanh), following)
+        embedded = (one_hot(codes, symbols, flat.dtype) @ table).reshape(-1, inputs)
+        return cross_entropy(forward(tensors, embedded, jnp.tanh), following)
 
     parts = data.split_text(data.text(source), name)
-    # Validation costs a forward pass each: 1,024 windows add a few per cent to a search run.
+    # All of the text to learn from; but validation ends every run of a search, and 1,024 windows cost few per cent.
     limits = (None, 1024, 8192)
     train, valid, test = (data.windows(part, context, limit) for part, limit in zip(parts, limits, strict=True))
     return Task(
@@ -48,7 +48,8 @@ def _model(name: str, source: data.Source, context: int, embedding: int, hidden:
         train=train,
         valid=valid,
         test=test,
-        batch=batch,
+        batch=64,
         steps=steps,
+        learning_rates=learning_rates,
         doc=f"next of {symbols} symbols from {context}, {hidden} tanh, Python's documentation; cross-entropy in nats",
     )

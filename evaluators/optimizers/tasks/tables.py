@@ -4,32 +4,27 @@ import jax
 import jax.numpy as jnp
 
 from evaluators.optimizers import data
-from evaluators.optimizers.task import Batch, Task
-from evaluators.optimizers.tasks.networks import cross_entropy, dense, forward, normal
+from evaluators.optimizers.task import LARGE_LEARNING_RATES, Batch, Task
+from evaluators.optimizers.tasks.networks import classifier, dense, forward, normal
 
 
 def breast_cancer_logistic() -> Task:
     """Malignant or benign by logistic regression from 30 standardized features (62 parameters): a convex problem."""
     layout = dense(30, 2)
-
-    def loss(flat: jax.Array, batch: Batch) -> jax.Array:
-        features, labels = batch
-        return cross_entropy(forward(layout.split(flat), features, jnp.tanh), labels)
-
     features, labels = data.breast_cancer()
     parts = data.split(len(features), "breast_cancer")
-    features = data.standardize(features, features[parts[0]])
-    train, valid, test = ((features[part], labels[part]) for part in parts)
+    train, valid, test = data.take(parts, data.standardize(features, features[parts[0]]), labels)
     return Task(
         name="breast_cancer_logistic",
         layout=layout,
         initial=normal(layout, [1]),
-        loss=loss,
+        loss=classifier(layout, jnp.tanh),
         train=train,
         valid=valid,
         test=test,
         batch=32,
         steps=300,
+        learning_rates=LARGE_LEARNING_RATES,
         doc="logistic regression, Wisconsin breast cancer; cross-entropy in nats",
     )
 
@@ -45,8 +40,8 @@ def diabetes_regression() -> Task:
 
     features, targets = data.diabetes()
     parts = data.split(len(features), "diabetes")
-    features, targets = (data.standardize(column, column[parts[0]]) for column in (features, targets))
-    train, valid, test = ((features[part], targets[part]) for part in parts)
+    scaled = [data.standardize(columns, columns[parts[0]]) for columns in (features, targets)]
+    train, valid, test = data.take(parts, *scaled)
     return Task(
         name="diabetes_regression",
         layout=layout,
@@ -57,5 +52,6 @@ def diabetes_regression() -> Task:
         test=test,
         batch=32,
         steps=300,
+        learning_rates=LARGE_LEARNING_RATES,
         doc="MLP 10-32-1, tanh, diabetes; squared error, the variance of the training targets is 1",
     )

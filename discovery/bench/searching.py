@@ -1,0 +1,104 @@
+"""What a search gets done: evaluations a second, and what the cache gains."""
+
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from discovery.config import Config
+from discovery.executors import Executor
+from discovery.progress import Progress
+from discovery.run import Run, make_executor
+from discovery.starts import load_starts
+from discovery.worker import Bred, BreedUnit, EvaluateUnit, Finished
+
+
+def searches(config: Config, seconds: float) -> dict[str, float]:
+    """Searches in this process with the three layers of the cache and without.
+
+    Args:
+        config: configuration of a run.
+        seconds: length of each search after its first batch.
+
+    Returns:
+        What `search` gives for the search with the cache, and beside `behaviours_per_hour` what it is without,
+        `behaviours_per_hour_without_cache`, and the ratio, `cache_gain`.
+    """
+    off = {"structural": False, "canonical": False, "functional": False}
+    uncached = config.model_copy(update={"cache": config.cache.model_copy(update=off)})
+    with tempfile.TemporaryDirectory() as folder:
+        found = search(config, Path(folder, "on"), 1, seconds)
+        without = search(uncached, Path(folder, "off"), 1, seconds)["behaviours_per_hour"]
+    return {
+        **found,
+        "behaviours_per_hour_without_cache": without,
+        "cache_gain": found["behaviours_per_hour"] / without,
+    }
+
+
+def search(config: Config, folder: Path, workers: int, seconds: float) -> dict[str, float]:
+    """Searches for some time after the first batch.
+
+    Args:
+        config: configuration of a run.
+        folder: new run folder.
+        workers: processes that share the work.
+        seconds: length.
+
+    Returns:
+        `evaluations_per_second`, `candidates_per_second`, `evaluation_share` (of the workers' time) and
+        `behaviours_per_hour` (distinct fingerprints among the candidates that were evaluated).
+    """
+    stop = threading.Event()
+    seen: list[tuple[float, Progress, int]] = []
+    with Run.create(config, folder) as run:
+        recorder = _Recorder(make_executor(workers, config, load_starts(config), config.proposer.name))
+
+        def watch(progress: Progress) -> None:
+            seen.append((time.perf_counter(), progress, len(recorder.behaviours)))
+            if seen[-1][0] - seen[0][0] >= seconds:
+                stop.set()
+
+        try:
+            run.execute(watch=watch, stop=stop, executor=recorder)
+        finally:
+            recorder.close()
+    (start, first, few), (end, last, many) = seen[0], seen[-1]
+    elapsed = end - start
+    evaluating = last.seconds_by_part["evaluate"] - first.seconds_by_part["evaluate"]
+    return {
+        "evaluations_per_second": (last.evaluations - first.evaluations) / elapsed,
+        "candidates_per_second": (last.candidates - first.candidates) / elapsed,
+        "evaluation_share": evaluating / (elapsed * workers),
+        "behaviours_per_hour": 3600.0 * (many - few) / elapsed,
+    }
+
+
+class _Recorder:
+    """An executor that notes which behaviours are evaluated.
+
+    Args:
+        inner: where units run.
+    """
+
+    def __init__(self, inner: Executor) -> None:
+        self._inner, self.workers = inner, inner.workers
+        self._fingerprints: dict[int, int | None] = {}
+        self.behaviours: set[int | None] = set()
+
+    def warm_up(self) -> None:
+        self._inner.warm_up()
+
+    def submit(self, unit: BreedUnit | EvaluateUnit) -> None:
+        self._inner.submit(unit)
+
+    def next(self) -> Finished:
+        finished = self._inner.next()
+        if isinstance(finished.unit, BreedUnit):
+            self._fingerprints.update((one.id, one.functional) for one in finished.results if isinstance(one, Bred))
+        else:
+            self.behaviours.update(self._fingerprints[i.behaviour] for i in finished.unit.items if not i.final)
+        return finished
+
+    def close(self) -> None:
+        self._inner.close()

@@ -1,0 +1,71 @@
+"""Parts of a long piece of work, each in a process and on a core of its own; what is finished is found again."""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+Asked = tuple[str, Path, dict[str, Any]]
+"""Kind, folder and details of a part; the details decide the result."""
+
+
+def run(parts: Sequence[Asked], work: Path, script: Path, cores: int | None) -> list[dict[str, Any]]:
+    """Works off the parts that are not finished and returns the results of all.
+
+    Args:
+        parts: what is to be done.
+        work: the folder of it all.
+        script: who works off a part: `script work --job JSON` ends with a call of `finish`.
+        cores: parts at a time; None means one a core.
+
+    Raises:
+        ValueError: a part failed, or a folder holds a result of other details.
+    """
+    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    lanes = cores or len(usable)
+    free: queue.Queue[int | None] = queue.Queue()
+    for lane in range(lanes):  # more parts than cores: left to the system
+        free.put(usable[lane] if lanes <= len(usable) and hasattr(os, "sched_setaffinity") else None)
+    with ThreadPoolExecutor(lanes) as pool:
+        waiting = [pool.submit(_one, part, work, script, free) for part in parts]
+        try:
+            return [one.result() for one in waiting]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def finish(work: Path, folder: str, result: dict[str, Any]) -> None:
+    """Keeps the result of a part."""
+    file = work / folder / "result.json"
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(result), "utf-8")
+    part.replace(file)
+
+
+def _one(part: Asked, work: Path, script: Path, free: "queue.Queue[int | None]") -> dict[str, Any]:
+    kind, folder, detail = part
+    detail = json.loads(json.dumps(detail))
+    folder.mkdir(parents=True, exist_ok=True)
+    asked, result = folder / "asked.json", folder / "result.json"
+    if asked.exists() and json.loads(asked.read_text("utf-8")) != detail:
+        raise ValueError(f"{folder} must hold what is asked for, got other settings; remove it or take another WORK")
+    asked.write_text(json.dumps(detail), "utf-8")
+    if not result.exists():
+        core = free.get()
+        try:
+            print(f"begins: {folder.relative_to(work)}", file=sys.stderr, flush=True)
+            job = {"kind": kind, "folder": str(folder.relative_to(work)), "detail": detail, "core": core}
+            command = [sys.executable, str(script), str(work), "--job", json.dumps(job)]
+            with (folder / "log.txt").open("w") as log:
+                ended = subprocess.run(command, stdout=log, stderr=log, check=False)
+        finally:
+            free.put(core)
+        if ended.returncode != 0 or not result.exists():
+            raise ValueError(f"every part must come to its end, got exit status {ended.returncode}: see {log.name}")
+    return json.loads(result.read_text("utf-8"))

@@ -1,0 +1,434 @@
+"""The command line: what it prints, how it ends, and that no mistake of a user ends in a traceback."""
+
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from archive import library
+from discovery.cli import app
+from discovery.cli.output import plain
+from evaluators.domain import load
+from primitives.text import parse
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = ("run", "resume", "show", "program", "score", "baselines", "check", "simplify", "export", "config",
+            "primitives", "bench")  # fmt: skip
+SHOWN = ("domain", "seed", "batches", "candidates", "evaluations", "invalid", "hits", "hurdled", "failures", "elites",
+         "cells", "coverage", "qd_score", "best", "top", "steps", "seconds", "finished")  # fmt: skip
+TOY = "domain: toy:DOMAIN\nbudget: 320\nstart: [sgd]\nbatch: 32\n"
+
+
+@pytest.fixture
+def pride(monkeypatch, capsys, tmp_path):
+    """Runs a command in this process, in an empty folder; returns exit status, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy.yaml").write_text(TOY)
+    # wide, so that no message is broken where a test looks for it
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["pride", *map(str, args)])
+        capsys.readouterr()
+        status = 0
+        try:
+            app.main()
+        except SystemExit as end:
+            status = end.code
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return call
+
+
+def start(*args, folder, **streams):
+    """Starts a command as a process of its own."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-c", "from discovery.cli.app import main; main()", *map(str, args)]
+    return subprocess.Popen(command, cwd=folder, env=environment, text=True, **streams)
+
+
+# --- help and exit status ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_examples(pride, command):
+    status, out, _ = pride(command, "--help")
+    assert status == 0
+    assert f"pride {command}" in out
+    assert "Example" in out
+
+
+def test_the_main_help_names_every_command_and_where_to_start(pride):
+    status, out, _ = pride("--help")
+    assert status == 0
+    assert all(f" {command} " in out for command in COMMANDS)
+    assert "pride run optimizers" in out
+
+
+def test_the_readme_names_every_command():
+    text = (ROOT / "README.md").read_text()
+    assert not [command for command in COMMANDS if f"`pride {command}" not in text]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["runn"],
+        ["run"],
+        ["run", "toy.yaml", "--nonsense"],
+        ["run", "toy.yaml", "--workers", "0"],
+        ["run", "toy.yaml", "--workers", "two"],
+        ["program", "runs/x", "first"],
+        ["export", "lion"],
+        ["export", "lion", "--to", "cobol"],
+        ["score", "lion"],
+        ["show", "runs/x", "--top", "0"],
+    ],
+)
+def test_wrong_usage_ends_with_2(pride, args):
+    status, _, err = pride(*args)
+    assert status == 2
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["run", "toyy.yaml"], "a configuration must be a YAML file or one of"),
+        (["run", "toy.yaml", "--budget", "5x"], "budget must be a number of candidates (20000) or a time"),
+        (["run", "toy.yaml", "--budget", "0"], "budget must be"),
+        (["run", "toy.yaml", "--set", "batch"], "--set needs key=value"),
+        (["run", "toy.yaml", "--set", "batch=0"], "batch must be an integer from 1 to"),
+        (["run", "toy.yaml", "--set", "bach=8"], "unknown key 'bach'; did you mean 'batch'?"),
+        (["run", "toy.yaml", "--set", "start=[sgdd]"], "sgd"),
+        (["run", "toy.yaml", "--set", "domain=toyy"], "a domain must be one of"),
+        (["resume", "nowhere"], "nowhere"),
+        (["resume", "nowhere", "--budget", "soon"], "budget must be"),
+        (["show", "nowhere"], "nowhere"),
+        (["show", "."], "run folder"),
+        (["program", "nowhere", "1"], "nowhere"),
+        (["export", "nowhere", "1", "--to", "text"], "nowhere"),
+        (["export", "lionn", "--to", "text"], "did you mean 'lion'?"),
+        (["export", "lion", "--to", "python", "--name", "a b"], "a b"),
+        (["export", "lion", "--to", "text", "-o", "no/such/folder/x.py"], "no/such/folder"),
+        (["export", ".", "--to", "text"], "give the ID of a program"),
+        (["simplify", "toy.yaml"], "toy.yaml: "),
+        (["config", "--set", "x.y=1"], "unknown key 'x'"),
+        (["config", "--domain", "nowhere"], "a domain must be one of"),
+        (["primitives", "--domain", "optimizer"], "did you mean 'optimizers'?"),
+        (["score", "lion", "--config", "nowhere"], "a configuration must be"),
+    ],
+)
+def test_a_users_error_is_one_line_and_ends_with_1(pride, args, words):
+    status, out, err = pride(*args)
+    assert status == 1
+    assert out == ""
+    assert err.startswith("pride: ")
+    assert err.count("\n") == 1
+    assert words in err
+
+
+def test_traceback_shows_where_an_error_came_up(pride, monkeypatch):
+    with pytest.raises(ValueError, match="a configuration must be"):
+        pride("--traceback", "config", "nowhere")
+    assert pride("config", "nowhere")[0] == 1
+
+
+def test_help_and_config_load_neither_jax_nor_ray():
+    probe = (
+        "import sys\nfrom discovery.cli.app import app\n"
+        "for args in (['--help'], ['config'], ['config', 'optimizers'], ['check', 'lion']):\n"
+        "    try: app(args)\n"
+        "    except SystemExit: pass\n"
+        "print([m for m in ('jax', 'ray', 'torch', 'scipy') if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr.strip() == "[]"
+
+
+def test_a_closed_pipe_is_quiet(tmp_path):
+    process = start("primitives", folder=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    process.wait(timeout=60)
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_config_prints_what_run_takes(pride):
+    status, described, _ = pride("config")
+    assert status == 0
+    Path("mine.yaml").write_text(described)
+    resolved = pride("config", "mine.yaml")
+    assert resolved[0] == 0
+    Path("again.yaml").write_text(resolved[1])
+    assert pride("config", "again.yaml")[1] == resolved[1]
+    assert "depth: 7" in pride("config", "mine.yaml", "--set", "archive.depth=7")[1]
+    assert "depth: 7" in pride("config", "--set", "archive.depth=7")[1]
+
+
+def test_primitives_lists_the_vocabulary(pride):
+    vocabulary = load("optimizers").vocabulary
+    listed = json.loads(pride("primitives", "--json")[1])
+    assert [one["name"] for one in listed] == list(vocabulary)
+    text = pride("primitives")[1]
+    assert text.count("\n") == len(vocabulary) + 1
+    assert "interpolate(x, y, a), interp" in text
+
+
+# --- programs ---------------------------------------------------------------------------------------------------------
+
+
+def test_check_tells_what_json_readers_rely_on(pride):
+    Path("twice.py").write_text(
+        "def train(w, g, lr):\n  x = lr * g\n  dead = x + x\n  return x\n".replace("x", "update")
+    )
+    Path("bad.py").write_text("def train(w, g, lr):\n  update = nosuch(g)\n  return update\n")
+    status, out, _ = pride("check", "sgd", "twice.py", "bad.py", "nofile.py", "--json")
+    assert status == 1
+    sgd, twice, bad, missing = json.loads(out)
+    assert list(sgd) == ["file", "valid", "error", "structural", "canonical", "fingerprint", "statements",
+                         "canonical_statements", "state_buffers", "canonical_text"]  # fmt: skip
+    assert sgd["valid"]
+    assert sgd["error"] is None
+    assert sgd["structural"] != twice["structural"]
+    assert (sgd["canonical"], sgd["fingerprint"]) == (twice["canonical"], twice["fingerprint"])
+    assert (twice["statements"], twice["canonical_statements"], twice["state_buffers"]) == (2, 1, 0)
+    assert not bad["valid"]
+    assert "nosuch" in bad["error"]
+    assert bad["canonical"] is None
+    assert not missing["valid"]
+
+
+def test_check_of_valid_programs_ends_with_0(pride):
+    status, out, err = pride("check", *library.names())
+    assert status == 0
+    assert err == ""
+    assert all(f"{name}: valid" in out for name in library.names())
+
+
+def test_check_reads_stdin(pride, monkeypatch, tmp_path):
+    (tmp_path / "in").write_text(library.text("lion"))
+    with (tmp_path / "in").open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        status, out, _ = pride("check", "-", "--json")
+    assert status == 0
+    lion = json.loads(pride("check", "lion", "--json")[1])[0]
+    assert json.loads(out)[0] == {**lion, "file": "-"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def train(w, g, lr):\n  update = g *\n  return update\n", "line 2"),
+        ("def train(w, g, lr):\n  update = g * lr\n", "return"),
+        ("def train(w, g, lr):\n  update = clip_by_global_norm(g, g)\n  return update\n", "SCALAR"),
+        ("import os\ndef train(w, g, lr):\n  return g\n", "import"),
+        ("def train(w, g, lr):\n  update = g.real\n  return update\n", "attribute"),
+        ("def train(w, g, lr):\n  update = " + "abs(" * 1000 + "g" + ")" * 1000 + "\n  return update\n", "line"),
+        ("def train(w, g, lr):\n  update = w * lr\n  return update\n", "gradient"),
+        ("", "one function"),
+        ("\x00", "null byte"),
+    ],
+)
+def test_a_program_that_is_none_is_told(pride, text, words):
+    Path("bad.py").write_text(text)
+    status, out, err = pride("check", "bad.py")
+    assert status == 1
+    assert err == ""
+    assert "not valid: " in out
+    assert words in out
+
+
+def test_a_huge_file_is_refused_unread(pride, tmp_path):
+    with (tmp_path / "huge.py").open("wb") as file:
+        file.truncate(100_000_000)
+    began = time.monotonic()
+    status, out, _ = pride("check", "huge.py")
+    assert status == 1
+    assert "100000000" in out
+    assert time.monotonic() - began < 2.0
+
+
+def test_a_program_that_overflows_is_valid_and_has_no_fingerprint(pride):
+    Path("wild.py").write_text("def train(w, g, lr):\n  update = exp(g)\n  update = 1e30 / update\n"
+                               "  update = exp(update)\n  return update\n")  # fmt: skip
+    status, out, _ = pride("check", "wild.py", "--json")
+    assert status == 0
+    assert json.loads(out)[0]["fingerprint"] is None
+
+
+def test_simplify_keeps_the_behaviour(pride):
+    status, text, _ = pride("simplify", "raw_lion")
+    assert status == 0
+    Path("short.py").write_text(text)
+    long, short = json.loads(pride("check", "raw_lion", "short.py", "--json")[1])
+    assert (long["canonical"], long["fingerprint"]) == (short["canonical"], short["fingerprint"])
+    assert short["statements"] <= 12
+    told = json.loads(pride("simplify", "raw_lion", "--json")[1])
+    assert (told["canonical_statements"], told["state_buffers"]) == (short["statements"], 1)
+
+
+@pytest.mark.parametrize("target", ["text", "python", "optax"])
+def test_export_writes_a_file_or_stdout(pride, target):
+    status, out, _ = pride("export", "adamw_uncorrected", "--to", target)
+    assert status == 0
+    ast.parse(out)
+    status, nothing, told = pride("export", "adamw_uncorrected", "--to", target, "-o", "rule.py")
+    assert (status, nothing, told) == (0, "", "written: rule.py\n")
+    assert Path("rule.py").read_text().rstrip() == out.rstrip()
+
+
+def test_plain_data_are_json():
+    data = {"a": float("nan"), "b": (1.5, float("inf"), None, True), 3: {"c": "x"}}
+    assert json.loads(json.dumps(plain(data), allow_nan=False)) == {"a": None, "b": [1.5, None, None, True],
+                                                                    "3": {"c": "x"}}  # fmt: skip
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_made_shown_resumed_and_exported(pride):
+    status, out, err = pride("run", "toy.yaml", "--workers", "1", "--out", "a", "--json")
+    assert status == 0
+    ended = json.loads(out)
+    assert set(SHOWN) <= set(ended)
+    assert (ended["candidates"], ended["finished"]) == (320, True)
+    assert set(ended["hits"]) == {"structural", "canonical", "functional"}
+    assert {"id", "score", "program", "descriptors"} <= set(ended["best"])
+    assert "run folder: a" in err
+    assert "candidates" in err
+
+    assert json.loads(pride("show", "a", "--json")[1]) == ended
+    assert len(json.loads(pride("show", "a", "--top", "2", "--json")[1])["top"]) == 2
+    status, shown, _ = pride("show", "a")
+    assert status == 0
+    assert all(word in shown for word in ("known before", "coverage", "QD score", "score", "rule"))
+
+    best = ended["best"]["id"]
+    report = json.loads(pride("program", "a", best, "--json")[1])
+    domain = load("toy:DOMAIN")
+    parse(report["text"], domain.interface, domain.vocabulary)
+    assert {"lineage", "evaluations"} <= set(report)
+    status, shown, _ = pride("program", "a", best)
+    assert status == 0
+    assert all(word in shown for word in ("canonical form", "lineage", "evaluations", "def train("))
+    for target in ("text", "python", "optax"):
+        status, code, _ = pride("export", "a", best, "--to", target)
+        assert status == 0
+        ast.parse(code)
+    status, _, err = pride("program", "a", 10**9)
+    assert status == 1
+    assert str(10**9) in err
+
+    status, _, err = pride("run", "toy.yaml", "--out", "a")
+    assert status == 1
+    assert "resume" in err
+    status, out, _ = pride("resume", "a", "--budget", "640", "--workers", "1", "--json")
+    assert status == 0
+    resumed = json.loads(out)
+    assert pride("run", "toy.yaml", "--budget", "640", "--workers", "1", "--out", "b")[0] == 0
+    whole = json.loads(pride("show", "b", "--json")[1])
+    timed = ("seconds", "seconds_by_part")
+    assert {k: v for k, v in resumed.items() if k not in timed} == {k: v for k, v in whole.items() if k not in timed}
+
+
+def test_a_run_ends_with_the_best_and_what_to_type_next(pride):
+    status, out, _ = pride("run", "toy.yaml", "--workers", "1", "--out", "somewhere")
+    assert status == 0
+    for command in ("pride program somewhere", "pride export somewhere", "pride resume somewhere --budget"):
+        assert command in out
+
+
+def test_a_run_without_a_folder_makes_one_under_runs(pride):
+    assert pride("run", "toy.yaml", "--workers", "1", "--budget", "32")[0] == 0
+    (folder,) = Path("runs").iterdir()
+    assert folder.name.startswith("toy-")
+    assert pride("show", folder)[0] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_cleanly_and_says_how_to_go_on(tmp_path, number):
+    (tmp_path / "toy.yaml").write_text(TOY + "evaluation: {delay: 0.005}\n")
+    process = start("run", "toy.yaml", "--budget", "1h", "--workers", "1", "--out", "a", folder=tmp_path,
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    told = process.stderr.readline() + process.stderr.readline()
+    assert "candidates" in told, "the first line of progress"
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "pride resume a" in err
+    assert "Traceback" not in err
+    assert "pride program a" in out, "the best so far is shown all the same"
+    process = start("resume", "a", "--budget", "320", "--workers", "1", "--json", folder=tmp_path,
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert json.loads(out)["finished"]
+
+
+# --- judging ----------------------------------------------------------------------------------------------------------
+
+
+def test_score_judges_files_and_names_like_candidates(pride):
+    Path("mine.py").write_text(library.text("sgd"))
+    Path("idle.py").write_text("def train(w, lr):\n  update = w * lr\n  return update\n")
+    files = ("sgd", "mine.py", "lion", "idle.py")
+    status, out, _ = pride("score", *files, "--config", "toy.yaml", "--replicates", "2", "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert [one["file"] for one in found] == list(files)
+    assert all(set(one) == {"file", "status", "score", "tasks", "descriptors", "message"} for one in found)
+    assert found[0]["score"] == found[1]["score"] != found[2]["score"]
+    assert found[0]["score"] == pytest.approx(0.0, abs=1e-6), "the toy's baseline is gradient descent"
+    assert found[3]["status"] == "no_op"
+    status, text, _ = pride("score", *files, "--config", "toy.yaml", "--stage", "short")
+    assert status == 0
+    assert all(word in text for word in (*files, "bowl", "no_op", "gradient"))
+
+
+def test_score_of_what_is_no_program_ends_with_1(pride):
+    Path("bad.py").write_text("import os\n")
+    status, out, _ = pride("score", "sgd", "bad.py", "--config", "toy.yaml", "--json")
+    assert status == 1
+    assert [one["status"] for one in json.loads(out)] == ["ok", "invalid"]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["score", "sgd", "--config", "toy.yaml", "--stage", "fulll"], "did you mean 'full'?"),
+        (["score", "sgd", "--config", "toy.yaml", "--learning-rates", "wide"], "wide"),
+        (["baselines", "--config", "toy.yaml"], "baseline"),
+    ],
+)
+def test_what_a_domain_lacks_is_told(pride, args, words):
+    status, out, err = pride(*args)
+    assert (status, out) == (1, "")
+    assert err.count("\n") == 1
+    assert words in err
+
+
+def test_bench_prints_a_page_or_json_and_writes_a_file(pride, monkeypatch):
+    # the measurement itself takes minutes
+    from discovery import bench
+
+    monkeypatch.setattr(bench, "bench", lambda: {"interpreter_geomean": 1.25, "device": "cpu"})
+    monkeypatch.setattr(bench, "markdown", lambda found: f"# Performance\n\n{found['interpreter_geomean']}\n")
+    status, out, err = pride("bench", "-o", "page.md")
+    assert (status, out, err) == (0, "# Performance\n\n1.25\n", "written: page.md\n")
+    assert Path("page.md").read_text() == out
+    assert json.loads(pride("bench", "--json")[1]) == {"interpreter_geomean": 1.25, "device": "cpu"}

@@ -1,0 +1,483 @@
+"""Emitted source: the same rule under law 1, readable, self-contained, and at home in optax."""
+
+import ast
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rounding import Band, band
+from strategies import programs
+
+from archive import library
+from primitives.emit import emit_optax, emit_python, emit_text
+from primitives.graph import Graph, check
+from primitives.kinds import SCALAR, TENSOR
+from primitives.layout import Layout
+from primitives.ops import HERO
+from primitives.primitive import Primitive, Scope, Vocabulary
+from primitives.program import OPTIMIZER, Interface, Program, ProgramError, Statement
+from primitives.reference import step, zero_state
+from primitives.simplify import canonical_key, canonicalize
+from primitives.text import parse, render
+
+SHAPES = {"a": (4, 3), "b": (3,)}
+LAYOUT = Layout(tuple(SHAPES.values()))
+STEPS = 3
+FLOAT32 = st.one_of(st.sampled_from((0.9, 0.999, 0.1, 1e-8, 2.0, -0.5)), st.floats(-4.0, 4.0))
+AWKWARD = (
+    *("np", "jnp", "jax", "optax", "state", "State", "params", "grads", "updates", "update", "count", "dtype", "flat"),
+    *("split", "spread", "like", "leaves", "all_g", "next_m", "index", "constant", "zip", "len", "dot", "x", "_", "__"),
+    *(
+        "clip_by_global_norm",
+        "learning_rate",
+        "rule",
+        "rule_2",
+        "lr",
+        "g",
+        "a_name_of_forty_characters_that_is_too_long",
+    ),
+)
+"""Names that emitted source uses itself, or that are hard to write."""
+
+
+def program_of(text: str) -> Program:
+    return parse(text, OPTIMIZER, HERO)
+
+
+def canonical(program: Program, dtype: str = "float64") -> Graph:
+    return canonicalize(check(program, HERO), HERO, dtype)
+
+
+def load(source: str) -> dict[str, Any]:
+    """Executes a module that Pride itself wrote."""
+    module: dict[str, Any] = {}
+    exec(compile(source, "<emitted>", "exec"), module)
+    return module
+
+
+def draw_inputs(seed: int) -> list[dict]:
+    rng = np.random.default_rng(seed)
+    inputs = []
+    for t in range(STEPS):
+        g = rng.normal(size=LAYOUT.size) * 10.0 ** rng.uniform(-4.0, 0.5, LAYOUT.size)
+        g[t::5] = 0.0
+        w, lr = rng.normal(size=LAYOUT.size), np.float64(rng.uniform(1e-3, 0.5))
+        inputs.append({"w": w, "g": g, "lr": lr, "t": np.float64(t + 1)})
+    return inputs
+
+
+def tree(x: np.ndarray) -> dict[str, np.ndarray]:
+    return dict(zip(SHAPES, LAYOUT.split(x), strict=True))
+
+
+def flat(leaves: dict[str, Any]) -> np.ndarray:
+    return np.concatenate([np.ravel(np.asarray(leaves[name])) for name in SHAPES])
+
+
+def run_python(source: str, inputs: list[dict]) -> np.ndarray:
+    module = load(source)
+    state = module["init"](tree(inputs[0]["w"]))
+    rows = []
+    with np.errstate(all="ignore"):
+        for row in inputs:
+            updates, state = module["update"](tree(row["w"]), tree(row["g"]), state, float(row["lr"]))
+            rows.append(flat(updates))
+    return np.stack(rows)
+
+
+def run_optax(source: str, inputs: list[dict], name: str = "rule") -> np.ndarray:
+    """What the transformation subtracts; the learning rate comes as a schedule."""
+    with jax.enable_x64(True):
+        rates = jnp.asarray([row["lr"] for row in inputs])
+        transformation = load(source)[name](lambda count: rates[count])
+        state = transformation.init(tree(inputs[0]["w"]))
+        rows = []
+        for row in inputs:
+            grads, params = jax.tree.map(jnp.asarray, (tree(row["g"]), tree(row["w"])))
+            updates, state = transformation.update(grads, state, params)
+            rows.append(-flat(updates))
+    return np.stack(rows)
+
+
+@st.composite
+def awkward_programs(draw: st.DrawFn, constants: Any = None) -> Program:
+    """Random programs whose variables have awkward names."""
+    program = draw(programs(HERO, OPTIMIZER) if constants is None else programs(HERO, OPTIMIZER, constants=constants))
+    data = {name for name, _ in OPTIMIZER.inputs}
+    kept = {*data, "update"}
+    variables = list(dict.fromkeys([n for n, _ in program.signature.inputs] + [s.target for s in program.statements]))
+    free = [name for name in draw(st.permutations(AWKWARD)) if name not in kept and not name.startswith("__")]
+    names = {v: v if v in kept or not free or draw(st.booleans()) else free.pop() for v in variables}
+    taken = list(names.values())
+    names = {v: n if taken.count(n) == 1 else v for v, n in names.items()}
+    if len(set(names.values())) < len(names):
+        return program
+    signature = OPTIMIZER.signature(
+        [names[n] for n, _ in program.signature.inputs], [names.get(n, n) for n, _ in program.signature.outputs]
+    )
+    statements = tuple(
+        Statement(names[t], op, tuple(names[a] if isinstance(a, str) else a for a in args))
+        for t, op, args in program.statements
+    )
+    return Program(signature, statements, program.name)
+
+
+@settings(max_examples=150)
+@given(awkward_programs())
+def test_text_is_the_canonical_form_again(program):
+    again = program_of(emit_text(program, HERO, "float64"))
+    assert canonical_key(canonical(again)) == canonical_key(canonical(program))
+    assert len([s for s in again.statements if s.op != "copy"]) == canonical(program).size
+
+
+@settings(max_examples=50)
+@given(awkward_programs(constants=FLOAT32))
+def test_constants_are_the_shortest_that_are_the_same_in_float32(program):
+    again = program_of(emit_text(program, HERO))
+    assert canonical_key(canonical(again, "float32")) == canonical_key(canonical(program, "float32"))
+    for statement in again.statements:
+        for constant in statement.args:
+            if isinstance(constant, float):
+                assert constant == float(str(np.float32(constant)))
+
+
+@settings(max_examples=200)
+@given(awkward_programs(), st.integers(0, 3))
+def test_python_source_agrees_with_the_reference(program, seed):
+    inputs = draw_inputs(seed)
+    honest = band(canonical(program), HERO, LAYOUT, inputs)
+    honest.check(run_python(emit_python(program, HERO, "rule", "float64"), inputs))
+
+
+@settings(max_examples=60)
+@given(awkward_programs(), st.integers(0, 3))
+def test_optax_source_agrees_with_the_reference(program, seed):
+    inputs = draw_inputs(seed)
+    honest: Band = band(canonical(program), HERO, LAYOUT, inputs)
+    honest.check(run_optax(emit_optax(program, HERO, "rule", dtype="float64"), inputs))
+
+
+@pytest.mark.parametrize("name", library.names())
+def test_known_rules_agree_in_every_language(name):
+    program, inputs = program_of(library.text(name)), draw_inputs(0)
+    honest = band(canonical(program), HERO, LAYOUT, inputs)
+    assert honest.close.all()
+    honest.check(run_python(emit_python(program, HERO, name, "float64"), inputs))
+    honest.check(run_optax(emit_optax(program, HERO, name, dtype="float64"), inputs, name))
+
+
+# --- form -------------------------------------------------------------------------------------------------------------
+
+
+def many_sources() -> dict[str, str]:
+    """Sources of known rules and of random programs, by file name."""
+    found: list[Program] = []
+
+    @settings(max_examples=25, derandomize=True, database=None)
+    @given(awkward_programs())
+    def collect(program: Program) -> None:
+        found.append(program)
+
+    collect()
+    sources = {}
+    for name in library.names():
+        program = program_of(library.text(name))
+        sources[f"python_{name}.py"] = emit_python(program, HERO, name)
+        sources[f"optax_{name}.py"] = emit_optax(program, HERO, name, 0.1)
+    for i, program in enumerate(found):
+        sources[f"python_{i}.py"] = emit_python(program, HERO, "rule", "float64")
+        sources[f"optax_{i}.py"] = emit_optax(program, HERO, "rule", dtype="float64")
+    return sources
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("emitted")
+    for name, source in many_sources().items():
+        (path / name).write_text(source)
+    return path
+
+
+def tool(*command: str) -> str:
+    done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def test_source_is_formatted_and_lints(folder):
+    assert not tool("ruff", "format", "--isolated", "--check", "--diff", "--line-length", "120", str(folder))
+    assert not tool("ruff", "check", "--isolated", "--line-length", "120", "--select", "E,W,F,B,A", str(folder))
+
+
+def test_source_has_no_type_errors(folder):
+    (folder / "pyrightconfig.json").write_text(
+        '{"typeCheckingMode": "basic", "include": ["*adamw.py", "*lion.py", "*_1?.py"]}'
+    )
+    assert not tool("pyright", "--pythonpath", sys.executable, "--project", str(folder))
+
+
+def test_source_needs_nothing_but_what_it_says(folder):
+    allowed = {"python": {"typing", "numpy"}, "optax": {"typing", "jax", "jax.numpy", "optax"}}
+    for path in folder.glob("*.py"):
+        imported = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(str(node.module))
+        assert imported <= allowed[path.name.split("_")[0]]
+
+
+def test_names_of_the_author_stay():
+    text = emit_text(program_of(library.text("adamw_uncorrected")), HERO)
+    header = text.splitlines()[0]
+    assert header == "def train(w, g, m, v, lr):"
+    for name in ("m = interpolate(g, m, 0.9)", "v = interpolate(g2, v, 0.999)", "return update, m, v"):
+        assert name in text
+    source = emit_python(program_of(library.text("lion")), HERO, "lion")
+    assert "m = (1.0 - 0.99) * g + 0.99 * m" in source
+    assert (
+        render(program_of(emit_text(program_of(library.text("lion")), HERO)), HERO).replace("    ", "        ")
+        in source
+    )
+
+
+def test_exchanged_state_is_written_as_a_parallel_assignment():
+    program = program_of(
+        "def train(g, m, v):\n    update = m - v\n    x = m\n    m = v + g\n    v = x\n    return update, m, v"
+    )
+    swap = program_of(
+        "def train(g, m, v):\n    a = m + g\n    update = a * v\n    m = v\n    v = a\n    return update, m, v"
+    )
+    inputs = draw_inputs(0)
+    for one in (program, swap):
+        assert canonical_key(canonical(program_of(emit_text(one, HERO)))) == canonical_key(canonical(one))
+        band(canonical(one), HERO, LAYOUT, inputs).check(run_python(emit_python(one, HERO, "rule", "float64"), inputs))
+
+
+def test_primitives_of_other_vocabularies_are_written_from_their_record():
+    """A LEAF primitive of two arguments lifts inside; a MODEL primitive of any kind gets a function of its own."""
+
+    def along(xp: Any, x: Any, y: Any) -> Any:
+        return x * (x * y).sum()
+
+    def share(xp: Any, x: Any, y: Any) -> Any:
+        return x / (1.0 + xp.abs(y).sum())
+
+    vocabulary = Vocabulary(
+        (
+            *HERO.primitives,
+            Primitive("along", along, (None, None), "x (x . y)", "{0} * {xp}.sum({0} * {1})", scope=Scope.LEAF),
+            Primitive(
+                name="share",
+                fn=share,
+                inputs=(None, None),
+                doc="x / (1 + sum |y|)",
+                python="{0} / (1.0 + {xp}.sum({xp}.abs({1})))",
+                scope=Scope.MODEL,
+            ),
+        )
+    )
+    text = """
+def train(w, g, lr):
+    n = norm(g)
+    a = along(g, n)
+    b = along(n, lr)
+    c = along(0.5, w)
+    d = share(n, lr)
+    e = share(n, g)
+    f = share(lr, n)
+    h = share(lr, 2.0)
+    a = a + b
+    a = a + c
+    d = d + e
+    f = f + h
+    a = a + d
+    update = a + f
+    return update
+"""
+    program = parse(text, OPTIMIZER, vocabulary)
+    graph = canonicalize(check(program, vocabulary), vocabulary, "float64")
+    inputs = draw_inputs(0)
+    honest = band(graph, vocabulary, LAYOUT, inputs)
+    assert honest.close.all()
+    honest.check(run_python(emit_python(program, vocabulary, "rule", "float64"), inputs))
+    honest.check(run_optax(emit_optax(program, vocabulary, "rule", dtype="float64"), inputs))
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("emit", [emit_python, emit_optax])
+@pytest.mark.parametrize("name", ["raw-lion", "1st", "", "class", "jax", "a b", "näme"])
+def test_a_name_must_be_a_free_identifier(emit, name):
+    with pytest.raises(ValueError, match="a rule must be named by a free Python identifier"):
+        emit(program_of(library.text("sgd")), HERO, name)
+
+
+@pytest.mark.parametrize("emit", [emit_python, emit_optax])
+def test_only_update_rules_become_optimizers(emit):
+    interface = Interface("train", (("x", TENSOR), ("lr", SCALAR)), (("update", TENSOR),))
+    program = parse("def train(x, lr):\n    update = x * lr\n    return update", interface, HERO)
+    with pytest.raises(ProgramError, match="only an update rule"):
+        emit(program, HERO, "rule")
+    interface = Interface("train", OPTIMIZER.inputs, OPTIMIZER.outputs, SCALAR, 1)
+    program = parse("def train(g, m):\n    m = dot(g, g)\n    update = g * m\n    return update, m", interface, HERO)
+    assert emit(program, HERO, "rule")  # written before it is read: no state
+    program = parse("def train(g, m):\n    update = g * m\n    m = dot(g, g)\n    return update, m", interface, HERO)
+    with pytest.raises(ProgramError, match="must be TENSOR"):
+        emit(program, HERO, "rule")
+
+
+# --- NumPy ------------------------------------------------------------------------------------------------------------
+
+
+def test_python_source_takes_dicts_in_any_order_and_lists_and_keeps_types():
+    module = load(emit_python(program_of(library.text("adamw")), HERO, "adamw"))
+    row = {k: x.astype(np.float32) if np.ndim(x) else x for k, x in draw_inputs(0)[0].items()}
+    params, grads = tree(row["w"]), tree(row["g"])
+    updates, state = module["update"](params, grads, module["init"](params), 0.1)
+    turned = dict(reversed(grads.items()))
+    other, _ = module["update"](params, turned, module["init"](turned), 0.1)
+    listed, list_state = module["update"](
+        list(params.values()), list(grads.values()), module["init"](list(params.values())), 0.1
+    )
+    assert isinstance(listed, list)
+    assert isinstance(list_state.m, list)
+    for name, part in zip(SHAPES, listed, strict=True):
+        assert updates[name].dtype == state.m[name].dtype == np.float32
+        np.testing.assert_array_equal(updates[name], part)
+        np.testing.assert_array_equal(updates[name], other[name])
+
+
+# --- optax ------------------------------------------------------------------------------------------------------------
+
+
+def params_and_grads(dtype: Any = jnp.float32) -> tuple[dict, list[dict]]:
+    params = {"layer": {"w": jnp.linspace(-1.0, 1.0, 12, dtype=dtype).reshape(4, 3)}, "b": (jnp.zeros(3, dtype),)}
+    keys = jax.random.split(jax.random.key(0), 6)
+    return params, [jax.tree.map(lambda x, k=k: jax.random.normal(k, x.shape, x.dtype), params) for k in keys]
+
+
+def train(transformation: Any, dtype: Any = jnp.float32) -> Any:
+    params, grads = params_and_grads(dtype)
+    state = transformation.init(params)
+    for g in grads:
+        updates, state = transformation.update(g, state, params)
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+@pytest.mark.parametrize("rate", [0.01, optax.cosine_decay_schedule(0.01, 6)])
+@pytest.mark.parametrize(
+    ("name", "authority", "tolerance"),
+    [
+        ("sgd", optax.sgd, 1e-6),
+        ("sign_sgd", optax.sign_sgd, 1e-6),
+        ("lion", lambda rate: optax.lion(rate, b1=0.9, b2=0.99, weight_decay=0.1), 1e-5),
+        ("adam", optax.adam, 1e-4),
+        ("adamw", lambda rate: optax.adamw(rate, weight_decay=0.01), 1e-4),
+    ],
+)
+def test_known_rules_are_those_of_optax(name, authority, tolerance, rate):
+    """The guard of division moves Adam's bias correction by up to 1e-6."""
+    ours = load(emit_optax(program_of(library.text(name)), HERO, name))[name](rate)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * 1e-2),
+        train(ours),
+        train(authority(rate)),
+    )
+
+
+def lion() -> Any:
+    return load(emit_optax(program_of(library.text("lion")), HERO, "lion", 1e-3))["lion"]
+
+
+def test_the_default_learning_rate_is_that_of_the_card():
+    a, b = train(lion()()), train(lion()(1e-3))
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_params_are_needed_only_where_the_rule_reads_them():
+    params, grads = params_and_grads()
+    transformation = lion()(0.1)
+    with pytest.raises(ValueError, match="lion reads the parameters: give `params`"):
+        transformation.update(grads[0], transformation.init(params))
+    plain = load(emit_optax(program_of(library.text("signum")), HERO, "signum"))["signum"](0.1)
+    plain.update(grads[0], plain.init(params))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("name", ["adamw", "raw_lion", "heavy_ball"])
+def test_state_keeps_its_types_in_a_compiled_loop(name, dtype):
+    """Parameters of mixed types too: `lax.scan` refuses a state whose types change."""
+    params, grads = params_and_grads(dtype)
+    params["extra"], grads = jnp.ones(2, jnp.float32), [{**g, "extra": jnp.ones(2, jnp.float32)} for g in grads]
+    transformation = load(emit_optax(program_of(library.text(name)), HERO, name))[name](
+        optax.linear_schedule(0.1, 0.01, 5)
+    )
+
+    def body(carry: Any, g: Any) -> tuple[Any, Any]:
+        params, state = carry
+        updates, state = transformation.update(g, state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *grads)
+    (end, state), _ = jax.jit(lambda c, s: jax.lax.scan(body, c, s))((params, transformation.init(params)), stacked)
+    assert int(state.count) == len(grads)
+    assert all(
+        x.dtype == y.dtype and jnp.isfinite(x).all() for x, y in zip(*map(jax.tree.leaves, (end, params)), strict=True)
+    )
+
+
+def test_it_goes_with_the_transformations_of_optax():
+    """chain, masked, inject_hyperparams, multi_transform: what optax users wrap around any optimizer."""
+    params, grads = params_and_grads()
+    rule = lion()
+    plain = train(rule(0.1))
+    injected = optax.inject_hyperparams(rule)(learning_rate=0.1)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), train(injected), plain)
+    chained = optax.chain(optax.clip_by_global_norm(1e9), rule(0.1))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), train(chained), plain)
+    masked = optax.masked(rule(0.1), {"layer": True, "b": False})
+    updates: Any = masked.update(grads[0], masked.init(params), params)[0]
+    np.testing.assert_array_equal(updates["b"][0], grads[0]["b"][0])
+    split = optax.multi_transform({"l": rule(0.1), "s": optax.sgd(0.1)}, {"layer": "l", "b": "s"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        updates = split.update(grads[0], split.init(params), params)[0]
+    np.testing.assert_allclose(updates["b"][0], -0.1 * grads[0]["b"][0], rtol=1e-6)
+
+
+def test_it_trains_on_a_real_loss():
+    """Gradients come from the loss: the sign of what is emitted is the one that descends."""
+    target = jnp.asarray([1.0, -2.0, 3.0])
+    transformation = load(emit_optax(program_of(library.text("heavy_ball")), HERO, "heavy_ball"))["heavy_ball"](0.05)
+    params: Any = jnp.zeros(3)
+    state = transformation.init(params)
+    for _ in range(100):
+        updates, state = transformation.update(jax.grad(lambda p: jnp.sum((p - target) ** 2))(params), state)
+        params = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(params, target, atol=0.1)
+
+
+def test_emitted_python_follows_the_reference_when_parameters_move():
+    program = program_of(library.text("raw_lion"))
+    graph, module = canonical(program), load(emit_python(program, HERO, "raw_lion", "float64"))
+    row = draw_inputs(2)[0]
+    w, params = row["w"], tree(row["w"])
+    held, state = zero_state(graph, LAYOUT), module["init"](params)
+    for k in range(5):
+        g = np.sin(w + k) * 0.3
+        (update,), held = step(graph, HERO, LAYOUT, {"w": w, "g": g, "lr": 0.1}, held)
+        updates, state = module["update"](params, tree(g), state, 0.1)
+        w, params = w - update, {name: params[name] - updates[name] for name in params}
+        np.testing.assert_allclose(flat(params), w, rtol=1e-12)

@@ -1,0 +1,293 @@
+"""Law 1: reference, compiled form and interpreter give the same outputs.
+
+In float64 over whole runs of random programs, each held to what rounding does to that very program; in float32
+statement by statement on equal arguments. The reference itself is held to an executor that shares nothing with it.
+Emitted source is held to the same reference in `test_primitives_emit.py`.
+"""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import Tensor, execute, lift
+from rounding import band
+from strategies import programs
+
+from archive import library
+from primitives.compile import compile_step
+from primitives.graph import Graph, Node, check
+from primitives.interpreter import Capacity, Machine
+from primitives.kinds import LEAF, SCALAR, TENSOR
+from primitives.layout import Layout
+from primitives.ops import HERO
+from primitives.program import OPTIMIZER, Interface
+from primitives.reference import step, values, zero_state
+from primitives.simplify import canonicalize
+from primitives.text import parse
+
+LAYOUT = Layout(((4, 3), (3,)))
+STEPS = 3
+FLOAT32 = st.one_of(
+    st.sampled_from((0.9, 0.999, 0.01, 1.0, -1.0, 0.0, -0.0, 1e-8, 2.0, -0.5)),
+    st.floats(-4.0, 4.0),
+    st.floats(-(2.0**99), 2.0**99, width=32),
+)
+
+
+def draw_inputs(seed: int) -> list[dict]:
+    """Inputs of a few steps: magnitudes from 1e-4 to 3, both signs, exact zeros."""
+    rng = np.random.default_rng(seed)
+    inputs = []
+    for t in range(STEPS):
+        g = rng.normal(size=LAYOUT.size) * 10.0 ** rng.uniform(-4.0, 0.5, LAYOUT.size)
+        g[t::5] = 0.0
+        w, lr = rng.normal(size=LAYOUT.size), np.float64(rng.uniform(1e-3, 0.5))
+        w.flags.writeable = g.flags.writeable = False  # no execution may write to its inputs
+        inputs.append({"w": w, "g": g, "lr": lr, "t": np.float64(t + 1)})
+    return inputs
+
+
+def compiled(graph: Graph, inputs: list[dict], jit: bool) -> np.ndarray:
+    """(steps, D) outputs of the compiled form in float64; without `jit` JAX executes it operation by operation."""
+    with jax.enable_x64(True):
+        run = compile_step(graph, HERO, LAYOUT)
+        run = jax.jit(run) if jit else run
+        state = tuple(jnp.asarray(s) for s in zero_state(graph, LAYOUT))
+        updates = []
+        for row in inputs:
+            (update,), state = run({name: jnp.asarray(x) for name, x in row.items()}, state)
+            assert update.dtype == jnp.float64
+            updates.append(np.asarray(update))
+    return np.stack(updates)
+
+
+@cache
+def machine_step():
+    machine = Machine(HERO, OPTIMIZER, LAYOUT)
+
+    def one(program, files, inputs):
+        files = machine.step(program, *machine.set_inputs(files[0], files[1], inputs))
+        return files, files[0][program.output]
+
+    return machine, jax.jit(one)
+
+
+def interpreted(graph: Graph, inputs: list[dict]) -> np.ndarray:
+    """(steps, D) outputs of the interpreter in float64."""
+    machine, one = machine_step()
+    with jax.enable_x64(True):
+        program = machine.encode(graph)
+        files = machine.initial(program, 1, jnp.float64)
+        updates = []
+        for row in inputs:
+            files, update = one(program, files, {name: jnp.asarray(x)[None] for name, x in row.items()})
+            updates.append(np.asarray(update)[0])
+    return np.stack(updates)
+
+
+@settings(max_examples=100)
+@given(programs(HERO, OPTIMIZER), st.integers(0, 3))
+def test_reference_agrees_with_the_statements_one_by_one(program, seed):
+    graph, inputs = check(program, HERO), draw_inputs(seed)
+    held = [Tensor(np.zeros(shape) for shape in LAYOUT.shapes) for _ in graph.state]
+    updates, states = [], []
+    for row in inputs:
+        given = {name: row[name] for name in graph.inputs}
+        given = {name: Tensor(LAYOUT.split(x)) if np.ndim(x) else x for name, x in given.items()}
+        found = execute(program, HERO, {**given, **dict(zip(graph.state, held, strict=True))}, LAYOUT.shapes)
+        held = [lift(found[name], 2, LAYOUT.shapes) for name in graph.state]
+        updates.append(flat(lift(found["update"], 2, LAYOUT.shapes)))
+        states.append(np.concatenate([flat(s) for s in held]) if held else np.zeros(0))
+    band(graph, HERO, LAYOUT, inputs).check(np.stack(updates))
+    # The state is an output that no other test looks at.
+    shown = Graph(
+        graph.inputs,
+        graph.state,
+        graph.constants,
+        graph.nodes,
+        graph.next_state,
+        graph.next_state,
+        graph.kinds,
+        graph.state_kinds,
+        graph.state_kinds,
+    )
+    if graph.state:
+        band(shown, HERO, LAYOUT, inputs).check(np.stack(states))
+
+
+def flat(tensor: Tensor) -> np.ndarray:
+    return np.concatenate([part.ravel() for part in tensor])
+
+
+@settings(max_examples=150)
+@given(programs(HERO, OPTIMIZER), st.integers(0, 3), st.booleans())
+def test_random_programs_agree_in_float64(program, seed, canonical):
+    graph = check(program, HERO)
+    graph = canonicalize(graph, HERO, "float64") if canonical else graph
+    inputs = draw_inputs(seed)
+    honest = band(graph, HERO, LAYOUT, inputs)
+    honest.check(compiled(graph, inputs, jit=False))
+    honest.check(interpreted(graph, inputs))
+
+
+@settings(max_examples=20)
+@given(programs(HERO, OPTIMIZER), st.integers(0, 3))
+def test_compiled_whole_programs_agree_in_float64(program, seed):
+    graph, inputs = canonicalize(check(program, HERO), HERO, "float64"), draw_inputs(seed)
+    band(graph, HERO, LAYOUT, inputs).check(compiled(graph, inputs, jit=True))
+
+
+@pytest.mark.parametrize("name", library.names())
+def test_known_rules_agree_to_the_last_digits(name):
+    """The band of a known rule is narrow: what holds it together is no generous tolerance."""
+    graph = canonicalize(check(parse(library.text(name), OPTIMIZER, HERO), HERO), HERO, "float64")
+    inputs = draw_inputs(0)
+    honest = band(graph, HERO, LAYOUT, inputs)
+    assert honest.close.all()
+    assert (honest.tolerance <= 1e-11 * np.abs(honest.value) + 1e-22).all()
+    honest.check(compiled(graph, inputs, jit=True))
+    honest.check(interpreted(graph, inputs))
+    with pytest.raises(AssertionError, match="off by"):
+        honest.check(compiled(graph, inputs, jit=False) * (1.0 + 1e-9))
+
+
+# --- float32 ----------------------------------------------------------------------------------------------------------
+
+_TENSORS, _SMALLS = ("x0", "x1", "x2"), ("y0", "y1", "y2")
+
+
+@cache
+def single_machine():
+    """An interpreter whose inputs are arguments of any kind; (program, tensor file, small file) -> output."""
+    inputs = (*((name, TENSOR) for name in _TENSORS), *((name, LEAF) for name in _SMALLS))
+    interface = Interface("train", inputs, (("update", TENSOR),))
+    machine = Machine(HERO, interface, LAYOUT, Capacity(tensors=10, smalls=12, instructions=8))
+    return machine, jax.jit(lambda program, *files: machine.step(program, *files)[0][program.output])
+
+
+def single(graph: Graph, ref: int) -> tuple[Graph, list[int]]:
+    """One operation of a graph as a graph whose inputs are its arguments, and the references of these."""
+    op, args = graph.nodes[ref - graph.first_node]
+    refs = list(dict.fromkeys(args))
+    names = tuple((_TENSORS if graph.kinds[r] is TENSOR else _SMALLS)[i] for i, r in enumerate(refs))
+    kinds = (*(graph.kinds[r] for r in refs), graph.kinds[ref])
+    node = Node(op, tuple(refs.index(a) for a in args))
+    return Graph(names, (), (), (node,), (len(refs),), (), kinds, (TENSOR,), ()), refs
+
+
+def interpreted_single(graph: Graph, inputs: dict) -> np.ndarray:
+    machine, run = single_machine()
+    program = machine.encode(graph)
+    tensors, smalls = (np.array(file) for file in machine.initial(program, 1))
+    for name, x in inputs.items():
+        if name in machine.tensor_inputs:
+            tensors[machine.tensor_inputs[name]] = x
+        else:
+            smalls[machine.small_inputs[name]] = x
+    return np.asarray(run(program, tensors, smalls))
+
+
+@settings(max_examples=50)
+@given(programs(HERO, OPTIMIZER, constants=FLOAT32), st.integers(0, 3))
+def test_statements_agree_in_float32_on_equal_arguments(program, seed):
+    graph = check(program, HERO)
+    state = zero_state(graph, LAYOUT, np.float32)
+    for row in draw_inputs(seed)[:2]:
+        every, _, state = values(graph, HERO, LAYOUT, row, state, np.float32)
+        assert {np.asarray(x).dtype for x in every} <= {np.dtype(np.float32)}
+        for ref in range(graph.first_node, len(graph.kinds)):
+            one, refs = single(graph, ref)
+            inputs = {name: every[r] for name, r in zip(one.inputs, refs, strict=True)}
+            honest = band(one, HERO, LAYOUT, [inputs], np.float32)
+            (update,), _ = compile_step(one, HERO, LAYOUT)({name: jnp.asarray(x) for name, x in inputs.items()}, ())
+            assert update.dtype == jnp.float32
+            honest.check(np.asarray(update)[None])
+            honest.check(interpreted_single(one, inputs))
+
+
+# --- what the two functions promise -----------------------------------------------------------------------------------
+
+
+def lowered(text: str) -> Graph:
+    return check(parse(text, OPTIMIZER, HERO), HERO)
+
+
+MIXED = """
+def train(w, g, m, lr):
+    n = norm(g)
+    s = dot(g, n)
+    x = n * lr
+    m = x + s
+    c = cosine_sim(w, lr)
+    update = m + c
+    return update, m
+"""
+
+
+def test_lower_kinds_lift_where_they_meet():
+    """A LEAF repeats over its tensor, a SCALAR over the model, also inside reductions; outputs and state are TENSOR."""
+    graph, row = lowered(MIXED), draw_inputs(1)[0]
+    (update,), (m,) = step(graph, HERO, LAYOUT, row, zero_state(graph, LAYOUT))
+    norms = [np.linalg.norm(x) for x in LAYOUT.split(row["g"])]
+    leaf = np.repeat(norms, LAYOUT.sizes)
+    expected = leaf * row["lr"] + (row["g"] * leaf).sum()
+    cosine = row["w"].sum() / np.linalg.norm(row["w"]) / np.sqrt(LAYOUT.size)
+    np.testing.assert_allclose(m, expected, rtol=1e-14)
+    np.testing.assert_allclose(update, expected + cosine, rtol=1e-14)
+
+
+def test_a_single_value_lifts_to_its_declared_kind():
+    graph = lowered("def train(m, lr):\n    update = norm(m)\n    m = lr\n    return update, m")
+    (first,), state = step(graph, HERO, LAYOUT, {"lr": 0.5}, zero_state(graph, LAYOUT))
+    (second,), _ = step(graph, HERO, LAYOUT, {"lr": 0.5}, state)
+    assert state[0].shape == first.shape == second.shape == (LAYOUT.size,)
+    # the norm of a tensor filled with 0.5, not of the number 0.5
+    np.testing.assert_array_equal(second, np.repeat(0.5 * np.sqrt([12.0, 3.0]), LAYOUT.sizes))
+
+
+def test_scalars_are_0d_and_leaves_have_one_value_a_tensor():
+    graph, row = lowered(MIXED), draw_inputs(1)[0]
+    every, _, _ = values(graph, HERO, LAYOUT, row, zero_state(graph, LAYOUT))
+    shapes = {TENSOR: (LAYOUT.size,), LEAF: (LAYOUT.leaves,), SCALAR: ()}
+    for kind, value in zip(graph.kinds, every, strict=True):
+        assert np.shape(value) == shapes[kind]
+
+
+def test_a_missing_input_is_named():
+    with pytest.raises(ValueError, match="got none for g, lr"):
+        step(lowered(MIXED), HERO, LAYOUT, {"w": np.zeros(LAYOUT.size)}, ())
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+def test_compiled_type_follows_the_inputs(dtype):
+    graph = lowered("def train(g, m, t):\n    x = power(0.9, t)\n    m = g * x\n    update = m\n    return update, m")
+    inputs = {"g": jnp.ones(15, dtype), "t": jnp.asarray(3, jnp.int32)}
+    (update,), (m,) = jax.jit(compile_step(graph, HERO, LAYOUT))(inputs, (jnp.zeros(15, dtype),))
+    assert update.dtype == m.dtype == dtype
+    np.testing.assert_allclose(np.asarray(update, np.float64), 0.729, rtol=1e-2)
+
+
+def test_compiled_maps_over_lanes():
+    graph = canonicalize(lowered(library.text("raw_lion")), HERO, "float32")
+    run = compile_step(graph, HERO, LAYOUT)
+    lanes = [{name: jnp.asarray(x, jnp.float32) for name, x in draw_inputs(seed)[0].items()} for seed in range(3)]
+    stacked = {name: jnp.stack([lane[name] for lane in lanes]) for name in lanes[0]}
+    state = (jnp.full((3, LAYOUT.size), 0.1),)
+    (updates,), (held,) = jax.jit(jax.vmap(run))(stacked, state)
+    for i, lane in enumerate(lanes):
+        (update,), (v,) = run(lane, (state[0][i],))
+        np.testing.assert_allclose(updates[i], update, rtol=1e-5, atol=1e-9)
+        np.testing.assert_allclose(held[i], v, rtol=1e-5, atol=1e-9)
+
+
+def test_compiled_constants_do_not_raise_the_type_under_x64():
+    graph = lowered(
+        "def train(g):\n    x = sqrt(0.5)\n    p = get_pi()\n    y = x * p\n    update = g * y\n    return update"
+    )
+    with jax.enable_x64(True):
+        (update,), _ = jax.jit(compile_step(graph, HERO, LAYOUT))({"g": jnp.ones(15, jnp.float32)}, ())
+    assert update.dtype == jnp.float32
