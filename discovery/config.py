@@ -71,7 +71,7 @@ class Archive(Section):
 
     depth: int = setting(3, "elites that a cell keeps", unit="elites", ge=1, le=100)
     pessimism: float = setting(
-        0.02,
+        0.05,
         "an elite is compared by its mean score minus this / sqrt(replicates), so that one lucky score does not rule",
         unit="score",
         ge=0.0,
@@ -116,9 +116,9 @@ class Hurdle(Section):
         le=0.99,
     )
     window: int = setting(
-        512, "recent scores of a stage that the quantile is taken of", unit="scores", ge=1, le=1_000_000
+        256, "recent scores of a stage that the quantile is taken of", unit="scores", ge=1, le=1_000_000
     )
-    warm_up: int = setting(64, "scores of a stage before its hurdle stands", unit="scores", ge=1, le=1_000_000)
+    warm_up: int = setting(32, "scores of a stage before its hurdle stands", unit="scores", ge=1, le=1_000_000)
 
 
 class Restart(Section):
@@ -177,7 +177,7 @@ class Config(Section):
     archive: Archive = setting(Archive(), "The MAP-Elites grid: the best programs of every sort")
     cache: Cache = setting(Cache(), "What counts as known: no behaviour is evaluated twice")
     reevaluate: float = setting(
-        0.1, "share of the evaluations that elites get again, on new replicates", unit="share", ge=0.0, le=0.9
+        0.03, "share of the evaluations that elites get again, on new replicates", unit="share", ge=0.0, le=0.9
     )
     replicates: int = setting(
         4, "replicates that the fitness of an elite is averaged over, at most", unit="replicates", ge=1, le=1_000

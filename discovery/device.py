@@ -2,7 +2,10 @@
 
 import os
 import platform
+import subprocess
 import sys
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 _ONE_THREAD = ("--xla_cpu_multi_thread_eigen=false", "intra_op_parallelism_threads=1")
@@ -47,17 +50,32 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+_ASK = "import jax; device = jax.devices()[0]; print(f'{device.platform}: {device.device_kind}')"
+
+
+@cache
 def describe() -> dict[str, str]:
-    """Returns what the bits of a result may depend on: versions, CPU and device."""
-    import jax
+    """Returns what the bits of a result may depend on: versions, CPU and device.
+
+    A process of its own asks JAX: in this one it would start threads, which Ray's forks do not bear, and take a share
+    of a GPU that the workers need.
+
+    Raises:
+        ValueError: JAX finds no device.
+    """
     import numpy
 
-    device = jax.devices()[0]
+    asked = subprocess.run([sys.executable, "-c", _ASK], capture_output=True, text=True, check=False)
+    if asked.returncode != 0:
+        last = (asked.stderr.strip().splitlines() or ["no word"])[-1]
+        raise ValueError(
+            f"JAX must find a device, got {last}; see whether `python -c 'import jax; jax.devices()'` works"
+        )
     return {
         "python": sys.version.split()[0],
         "numpy": numpy.__version__,
-        "jax": jax.__version__,
+        "jax": version("jax"),
         "platform": platform.platform(),
         "processor": processor(),
-        "device": f"{device.platform}: {device.device_kind}",
+        "device": asked.stdout.strip().splitlines()[-1],
     }

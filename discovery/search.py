@@ -219,6 +219,8 @@ class Search:
         else:
             evaluation = Evaluation(one.status or Status.FAULT, None, 0, 0, message=one.message)
         if evaluation.status is Status.FAULT:
+            # Never cached. Batches under way may have met its keys before or after this, as timing has it: from a fault
+            # on a run is no function of its configuration any more, and `failures` says so.
             self.cache.forget(one.id)
         elif judged is not None:
             counters["evaluations"] += 1

@@ -191,8 +191,8 @@ def page(found: dict[str, Any], plan: list[Job], command: str, image: str, trans
         f"`{command}`, {time.strftime('%Y-%m-%d')}, {machine['processor']}, {machine['device']}, JAX {machine['jax']}.",
         "",
         f"Every strategy ran with {seeds} seeds until it had spent {plan[0].steps:,} training steps (summed over tasks",
-        f"and lanes), configuration `{plan[0].config}`, each on one core. The best rule of a run, by its lower bound, was",
-        f"then judged on {len(FRESH)} replicates that no search uses; 0 is AdamW tuned on the same lanes.",
+        f"and lanes), configuration `{plan[0].config}`, each on one core. The best rule of a run, by its lower bound,",
+        f"was then judged on {len(FRESH)} replicates that no search uses; 0 is AdamW tuned on the same lanes.",
         "",
         "| strategy | fresh score, median | by seed | in the search | candidates | evaluations | operations | p |",
         "|" + " --- |" * 8,
@@ -206,7 +206,7 @@ def page(found: dict[str, Any], plan: list[Job], command: str, image: str, trans
         )
     lines += [
         "",
-        f"p: Mann-Whitney U test, one-sided, that the fresh scores of {OURS} are higher, not corrected for {tests} tests.",
+        f"p: Mann-Whitney U test, one-sided, that the fresh scores of {OURS} are higher (uncorrected, {tests} tests).",
         "",
         *[_verdict(variant, row) for variant, row in found.items() if "p" in row],
         "",

@@ -130,7 +130,7 @@ def _swept(name: str, task: Any) -> Runs:
     rates, steps = jnp.asarray(LEARNING_RATES, jnp.float32), jnp.int32(task.steps)
 
     def losses(values: tuple[float, float, float], replicate: int) -> np.ndarray:
-        at = start(task, replicate, 1, task.steps)
+        at = start(task, replicate, (0,), task.steps)
         return np.asarray(train_all(jnp.asarray(values, jnp.float32), at.weights, at.order, rates, steps))
 
     grids = {
@@ -181,10 +181,19 @@ def section(found: dict[str, Any], replicates: int) -> list[str]:
         "of AdamW's and Lion's):",
         "",
         "```python",
-        next(iter(found.values()))[best]["text"].rstrip(),
+        _readable(next(iter(found.values()))[best]["text"]),
         "```",
         "",
     ]
+
+
+def _readable(text: str) -> str:
+    from evaluators.domain import load
+    from primitives.emit.text import emit_text
+    from primitives.text import parse
+
+    domain = load("optimizers")
+    return emit_text(parse(text, domain.interface, domain.vocabulary), domain.vocabulary).rstrip()
 
 
 def _test(result: dict[str, Any]) -> float:

@@ -93,14 +93,16 @@ def batches(folder):
 )
 def test_a_run_killed_many_times_equals_one_left_alone(tmp_path, changes):
     config = configuration(strategy={"name": "map_elites"}, **changes)
-    began = time.perf_counter()
-    whole = execute(config, tmp_path / "whole")
-    lasted = time.perf_counter() - began
+    with Run.create(config, tmp_path / "whole") as run:
+        began = time.perf_counter()
+        run.execute()
+        lasted = time.perf_counter() - began
+    whole = contents(tmp_path / "whole")
     Run.create(config, tmp_path / "killed").close()
-    killer = process("-c", NURSERY, str(tmp_path / "killed"), "25", str(lasted / 4), "7")
+    killer = process("-c", NURSERY, str(tmp_path / "killed"), "25", str(lasted / 10), "7")
     status, out, err = ended(killer)
     assert status == 0, err
-    assert out.split().count("killed") >= 12, "it must have died often before it came to its end"
+    assert out.split().count("killed") >= 8, "it must have died often before it came to its end"
     assert contents(tmp_path / "killed") == whole
 
 
@@ -108,7 +110,8 @@ def test_a_kill_loses_no_more_than_the_batches_in_flight(tmp_path):
     """What was merged when the process died is there afterwards, whole."""
     Run.create(configuration(budget=10**6, evaluation={"delay": 0.001}), tmp_path / "run").close()
     folder, rng = tmp_path / "run", random.Random(3)
-    told = "import sys; from discovery.run import Run; run = Run.resume(sys.argv[1]); " + (
+    told = (
+        "import sys; from discovery.run import Run; run = Run.resume(sys.argv[1]); "
         "run.execute(watch=lambda progress: print(progress.batch, flush=True))"
     )
     seen = -1

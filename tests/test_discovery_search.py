@@ -9,6 +9,7 @@ import pytest
 import toy
 from runs import Disorderly, at_random, configuration, contents, counters, execute
 
+from archive.evaluation import Evaluation, Status
 from archive.store import Store
 from discovery import search as search_module
 from discovery.proposers.mutation import Mutation
@@ -220,6 +221,39 @@ def test_an_elite_whose_behaviour_came_with_another_text_is_evaluated_again(tmp_
     assert {row[0] for row in held["programs"]} == {0, 2}
     assert [(row[2], row[3], row[5]) for row in held["elites"]] == [(0, 0, 2), (2, 1, 2)]
     assert [row[:2] for row in held["evaluations"]] == [(b, r) for b in (0, 1) for r in (0, 1)]
+
+
+def scaled(doublings, factor):
+    """Gradient descent by a roundabout way: g doubled some times, lr, and a constant."""
+    lines = ["a = g + g", *["a = a + a"] * (doublings - 1), "a = a * lr", f"update = a * {factor}"]
+    return "def train(g, lr):\n  " + "\n  ".join(lines) + "\n  return update\n"
+
+
+def test_a_replicate_that_diverged_is_not_forgotten_when_its_behaviour_comes_back(tmp_path, monkeypatch):
+    weak, better, twin = scaled(2, 0.125), scaled(2, 0.25), scaled(6, 2.0**-7)
+    script = [weak, better, None, twin]
+
+    def propose(self, parent, rng):
+        text = script.pop(0) if script else None
+        return parse(text, OPTIMIZER, HERO) if text else parent
+
+    evaluate = toy.Bowl.evaluate
+
+    def unlucky(self, graph, replicate, *args):
+        if replicate == 1 and any(constant == 0.125 for constant in graph.constants):
+            return Evaluation(Status.DIVERGED, None, 1, 1)
+        return evaluate(self, graph, replicate, *args)
+
+    monkeypatch.setattr(Mutation, "propose", propose)
+    monkeypatch.setattr(toy.Bowl, "evaluate", unlucky)
+    config = configuration(
+        start=["sgd"], batch=2, budget=6, lag=1, reevaluate=0.9, replicates=2, archive={"axes": ["size"], "depth": 1}
+    )
+    held = execute(config, tmp_path / "run")
+    assert [(row[2], row[3]) for row in held["elites"]] == [(0, 0), (2, 0), (4, 1)], "the weak one has lost its cell"
+    first, second = (row[4] for row in held["evaluations"] if row[0] == 1)
+    assert second is None
+    assert held["elites"][2][5:7] == (2, (first - 2.0) / 2)
 
 
 def test_without_a_share_nothing_is_evaluated_again(tmp_path):

@@ -45,8 +45,7 @@ class Options(BaseModel):
 class Bowl:
     """Minimizes c (w - w*)^2 / 2, summed; start, goal w* and the noise of the gradient are drawn by the replicate.
 
-    The score is log(start loss / loss), clipped to +-10; dividing by the same loss for every program keeps the toy's
-    arithmetic short.
+    The score is log(baseline / loss), clipped to +-10; the baseline is gradient descent at the best of the same rates.
     """
 
     def __init__(self, options: Options, cache: str | None) -> None:
@@ -66,8 +65,7 @@ class Bowl:
         self._evaluated += 1
         if self.options.deaths and self._evaluated % 10 == 0:
             _die(Path(self.options.graves), self.options.deaths)
-        code, (start, goal, _) = prepare(graph, HERO, LAYOUT), _drawn(replicate, self.options.steps)
-        before = _loss(start - goal)
+        code = prepare(graph, HERO, LAYOUT)
         scores: list[float] = []
         spent, stage, status, result, tolerance = 0, 0, Status.OK, None, 0.0
         for stage in range(len(SHARES)) if stages is None else stages:
@@ -78,9 +76,10 @@ class Bowl:
                 status = Status.DIVERGED
                 break
             best = int(np.nanargmin(losses))
-            score = float(np.clip(np.log((before + 1e-9) / (losses[best] + 1e-9)), -CLIP, CLIP))
+            baseline = _baseline(replicate, self.options.steps, steps)
+            score = float(np.clip(np.log((baseline + 1e-9) / (losses[best] + 1e-9)), -CLIP, CLIP))
             tolerance = float(np.mean(losses <= 1.1 * losses[best]))
-            result = TaskResult(score, float(losses[best]), before, RATES[best])
+            result = TaskResult(score, float(losses[best]), baseline, RATES[best])
             scores.append(score)
             if stage < len(thresholds) and score < thresholds[stage]:
                 status = Status.HURDLED
@@ -122,6 +121,19 @@ def _drawn(replicate: int, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     rng = np.random.default_rng([replicate, 17])
     start, goal = rng.normal(size=(2, LAYOUT.size))
     return start, goal, NOISE * rng.normal(size=(steps, LAYOUT.size))
+
+
+@lru_cache(maxsize=128)
+def _baseline(replicate: int, drawn: int, steps: int) -> float:
+    """Loss of gradient descent at its best rate."""
+    start, goal, noise = _drawn(replicate, drawn)
+    losses = []
+    for rate in RATES:
+        w = start
+        for t in range(steps):
+            w = w - rate * (CURVATURES * (w - goal) + noise[t])
+        losses.append(_loss(w - goal))
+    return min(losses)
 
 
 def _die(graves: Path, deaths: int) -> None:

@@ -33,7 +33,7 @@ def starts() -> dict[str, float]:
     Returns:
         `warmup_seconds` and `warmup_seconds_again`, from the start of the process to a worker that waits for nothing
         more (imports, data, compilation, tuned baselines); `compiled_seconds` and `interpreted_seconds` of one program
-        on all tasks at the full stage, and their ratio `speedup_over_compiling`.
+        on all tasks, full steps of one seed, and their ratio `speedup_over_compiling`.
 
     Raises:
         ValueError: a process does not come to its end.
@@ -79,7 +79,7 @@ def measure_start(folder: str, began: float, compiles: bool) -> None:
 
 
 def _compiled_each(config: Config, baselines: str) -> dict[str, float]:
-    """Mean seconds a program over all tasks at the full stage: compiled and run, and interpreted."""
+    """Mean seconds a program over all tasks, full steps of one seed: compiled and run, and interpreted."""
     domain = load(config.domain)
     judge = Judge(options(config), baselines)  # type: ignore[arg-type]
     judge.warm_up()
@@ -87,18 +87,19 @@ def _compiled_each(config: Config, baselines: str) -> dict[str, float]:
     for name in COMPILED:
         graph = canonical_graph(library.text(name), domain)
         began = time.perf_counter()
-        judge.evaluate(graph, 0, (), judge.stages[-1:])
+        for run in judge.trainings:
+            run.losses(run.machine.encode(graph), 0, run.task.steps)
         seconds["interpreted"].append(time.perf_counter() - began)
         began = time.perf_counter()
         for run in judge.trainings:
             task = run.task
-            compiled(task, graph, domain.vocabulary, run.seeds, task.learning_rates, task.steps)(0)
+            compiled(task, graph, domain.vocabulary, 1, task.learning_rates, task.steps)(0)
         seconds["compiled"].append(time.perf_counter() - began)
     return {name: fmean(taken) for name, taken in seconds.items()}
 
 
 def compilations(config: Config, programs: int = 64) -> dict[str, int]:
-    """Counts what XLA compiles while different programs, on two replicates and at all stages, are judged.
+    """Counts what XLA compiles while different programs are judged, on two replicates, one in eight at all stages.
 
     Args:
         config: configuration of a run.
@@ -121,7 +122,7 @@ def compilations(config: Config, programs: int = 64) -> dict[str, int]:
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
         for i, graph in enumerate(graphs):
-            evaluator.evaluate(graph, i % 2)
+            evaluator.evaluate(graph, i % 2, () if i % 8 == 0 else (float("inf"),))
     finally:
         remove: Any = getattr(jax.monitoring, "unregister_event_duration_listener", None)
         if remove is not None:  # older versions have none; it then counts on for nobody

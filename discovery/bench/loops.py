@@ -195,7 +195,7 @@ def _options(config: Config) -> Options:
 def _timed(run: Training, graphs: Mapping[str, Graph], rounds: int) -> dict[tuple[str, str], list[float]]:
     """Seconds of every loop on one task, by kind and name."""
     task, steps = run.task, run.task.steps
-    at = start(task, 0, run.seeds, steps)
+    at = start(task, 0, (0,), steps)
     loops: dict[tuple[str, str], Callable[[], Any]] = {("floor", way): loop for way, loop in floors(task, at).items()}
     for name, graph in graphs.items():
         loops["interpreter", name] = partial(run.losses, run.machine.encode(graph), 0, steps)

@@ -6,7 +6,10 @@ are merged by the run, once each, so it does not matter which actor gave them.
 
 import logging
 import os
+import signal
 import sys
+import threading
+import warnings
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +28,8 @@ _ENVIRONMENT = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_raylet_start_wait_time_s": "120",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # what Ray has to say of workers that died would stand in the middle of a result on stdout
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
 }
 
 
@@ -52,7 +57,9 @@ class RayLocal:
                 "call ray.shutdown() first, or take 1 worker"
             )
         try:
-            with _python_path():
+            with _python_path(), _own_signals(), warnings.catch_warnings():
+                # JAX warns where this process has used it; Ray's children become other programs at once
+                warnings.filterwarnings("ignore", r"os\.fork", RuntimeWarning)
                 ray.init(
                     address="local",
                     num_cpus=workers,
@@ -111,6 +118,7 @@ class RayLocal:
                 self._replace(actor)
                 self._failures[_key(unit)] += 1
                 if self._failures[_key(unit)] >= ATTEMPTS:
+                    del self._failures[_key(unit)]
                     raise ValueError(
                         f"a worker must survive its work, got {ATTEMPTS} that died of one unit of batch {unit.batch} "
                         f"({_first_line(error)}); see whether memory runs out, then resume"
@@ -158,6 +166,19 @@ def _python_path() -> Iterator[None]:
             del os.environ["PYTHONPATH"]
         else:
             os.environ["PYTHONPATH"] = before
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray would end the process on SIGTERM, where the command line stops it cleanly."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _cause(error: Any) -> BaseException:

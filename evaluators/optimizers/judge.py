@@ -59,7 +59,7 @@ class Judge:
         self.options, self._cache = options, cache
 
         def training(task: Task) -> Training:
-            return Training(task, HERO, OPTIMIZER, options.seeds, capacity, task.steps, (split,))
+            return Training(task, HERO, OPTIMIZER, capacity, (split,))
 
         tasks = [load_task(name) for name in options.tasks]
         if options.learning_rates is not None:
@@ -94,7 +94,8 @@ class Judge:
         key = (task, stage, replicate)
         if anew or key not in self._baselines:
             run = self.trainings[task]
-            self._baselines[key] = tuned(run, replicate, self.steps(task, stage), self._cache, anew)
+            seeds = self.options.stages[stage].seeds
+            self._baselines[key] = tuned(run, replicate, self.steps(task, stage), seeds, self._cache, anew)
         return self._baselines[key]
 
     def baselines(self) -> dict[str, dict[str, Any]]:
@@ -127,14 +128,18 @@ class Judge:
         scores: list[float] = []
         results: dict[str, TaskResult] = {}
         tolerances: list[float | None] = []
+        taken: dict[tuple[int, int], list[np.ndarray]] = {}  # losses of each seed by task and steps
         steps, stage = 0, 0
         status, message = Status.OK, ""
         for stage in self.stages if stages is None else stages:
             results, tolerances = {}, []
             for task, run in enumerate(self._sweeps):
-                budget = self.steps(task, stage)
-                losses = run.losses(programs[task], replicate, budget)
-                steps += budget * losses.size
+                budget, seeds = self.steps(task, stage), self.options.stages[stage].seeds
+                known = taken.setdefault((task, budget), [])
+                while len(known) < seeds:  # what an earlier stage has run counts
+                    known.append(run.seed_losses(programs[task], replicate, len(known), budget)[0])
+                    steps += budget * known[-1].size
+                losses = np.stack(known[:seeds])
                 baseline = self.baseline(task, stage, replicate)
                 best = best_rate(losses)
                 if best is None:

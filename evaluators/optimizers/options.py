@@ -6,12 +6,19 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Stage(BaseModel):
-    """A stage: every task with a share of its steps."""
+    """A stage: every task with a share of its steps, from one or several seeds."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     name: str = Field(description="name of the stage", min_length=1)
     share: float = Field(description="share of each task's steps (schedule and all)", gt=0.0, le=1.0)
+    seeds: int = Field(
+        default=1,
+        description="initial parameters and batch orders that a rule is trained from; the loss is their mean",
+        ge=1,
+        le=64,
+        json_schema_extra={"unit": "seeds a replicate"},
+    )
 
 
 class Options(BaseModel):
@@ -25,13 +32,6 @@ class Options(BaseModel):
         min_length=1,
         max_length=64,
     )
-    seeds: int = Field(
-        default=1,
-        description="initial parameters and batch orders that a rule is trained from at once; the loss is their mean",
-        ge=1,
-        le=64,
-        json_schema_extra={"unit": "seeds a replicate"},
-    )
     learning_rates: tuple[Annotated[float, Field(gt=0.0)], ...] | None = Field(
         default=None,
         description="lanes, ascending; null means each task's own grid",
@@ -39,7 +39,11 @@ class Options(BaseModel):
         max_length=64,
     )
     stages: tuple[Stage, ...] = Field(
-        default=(Stage(name="short", share=0.25), Stage(name="full", share=1.0)),
+        default=(
+            Stage(name="short", share=0.25),
+            Stage(name="full", share=1.0),
+            Stage(name="firm", share=1.0, seeds=3),
+        ),
         description="from cheap to costly; a rule below the hurdle of a stage stops there",
         min_length=1,
         max_length=8,

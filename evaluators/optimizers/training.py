@@ -116,11 +116,11 @@ class Start:
     order: jax.Array
 
 
-def start(task: Task, replicate: int, seeds: int, steps: int) -> Start:
+def start(task: Task, replicate: int, seeds: Sequence[int], steps: int) -> Start:
     """Draws initial parameters and batches of a replicate; batches pass over the data in permuted epochs."""
     weights, order = [], []
     examples = len(task.train[0])
-    for seed in range(seeds):
+    for seed in seeds:
         rng = np.random.default_rng([replicate, seed])
         weights.append(np.asarray(task.initial(rng), np.float32))
         epochs = -(-steps * task.batch // examples)
@@ -178,15 +178,13 @@ def trainer(
 
 
 class Training:
-    """The interpreted training runs of one task: compiled once, then any program.
+    """The interpreted training runs of one task: compiled once for one seed, then any program on any seed.
 
     Args:
         task: the task.
         vocabulary: primitives that programs may use.
         interface: signatures that programs may have.
-        seeds: seeds a replicate.
         capacity: sizes of the interpreter.
-        steps: most steps a run may take.
         splits: the splits on which final losses are taken.
     """
 
@@ -195,33 +193,31 @@ class Training:
         task: Task,
         vocabulary: Vocabulary,
         interface: Interface,
-        seeds: int,
         capacity: Capacity,
-        steps: int,
         splits: Sequence[str] = ("valid",),
     ) -> None:
-        self.task, self.seeds, self.steps, self.splits = task, seeds, steps, tuple(splits)
+        self.task, self.splits = task, tuple(splits)
         self.machine = Machine(vocabulary, interface, task.layout, capacity)
         self._rates = jnp.asarray(task.learning_rates, jnp.float32)
-        self._run = jax.jit(trainer(task, Interpreted(self.machine), seeds, len(task.learning_rates), splits))
-        self._starts: dict[int, Start] = {}
+        self._run = jax.jit(trainer(task, Interpreted(self.machine), 1, len(task.learning_rates), splits))
+        self._starts: dict[tuple[int, int], Start] = {}
 
-    def losses(self, program: Encoded, replicate: int, steps: int) -> np.ndarray:
+    def losses(self, program: Encoded, replicate: int, steps: int, seeds: int = 1) -> np.ndarray:
         """Returns the final losses (seeds, learning rates) on the first split; NaN or infinite where it diverged."""
-        return self.split_losses(program, replicate, steps)[0]
+        return np.stack([self.seed_losses(program, replicate, seed, steps)[0] for seed in range(seeds)])
 
-    def split_losses(self, program: Encoded, replicate: int, steps: int) -> np.ndarray:
-        """Returns the final losses (splits, seeds, learning rates) of a program; NaN or infinite where it diverged.
+    def seed_losses(self, program: Encoded, replicate: int, seed: int, steps: int) -> np.ndarray:
+        """Returns the final losses (splits, learning rates) on one seed; NaN or infinite where it diverged.
 
         Raises:
-            ValueError: more steps than the batches that were drawn.
+            ValueError: more steps than the task has.
         """
-        if not 1 <= steps <= self.steps:
-            raise ValueError(f"{self.task.name!r} trains for 1 to {self.steps} steps, got {steps}; ask for fewer")
-        if replicate not in self._starts:
-            self._starts[replicate] = start(self.task, replicate, self.seeds, self.steps)
-        at = self._starts[replicate]
-        return np.asarray(self._run(program, at.weights, at.order, self._rates, jnp.int32(steps)))
+        if not 1 <= steps <= self.task.steps:
+            raise ValueError(f"{self.task.name!r} trains for 1 to {self.task.steps} steps, got {steps}; ask for fewer")
+        if (replicate, seed) not in self._starts:
+            self._starts[replicate, seed] = start(self.task, replicate, (seed,), self.task.steps)
+        at = self._starts[replicate, seed]
+        return np.asarray(self._run(program, at.weights, at.order, self._rates, jnp.int32(steps)))[:, 0]
 
 
 def compiled(
@@ -242,7 +238,7 @@ def compiled(
     rates = jnp.asarray(learning_rates, jnp.float32)
 
     def losses(replicate: int) -> np.ndarray:
-        at = start(task, replicate, seeds, steps)
+        at = start(task, replicate, range(seeds), steps)
         return np.asarray(run(at.weights, at.order, rates, jnp.int32(steps)))
 
     return losses

@@ -1,0 +1,187 @@
+"""Executors: the same archive from this process and from Ray, also where workers die."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runs import configuration, contents, execute
+
+from archive.store import Store
+from discovery.config import build, dump
+from discovery.executors.in_process import InProcess
+from discovery.run import Run, make_executor
+from discovery.worker import BreedUnit, EvaluateUnit, Item, Worker
+
+ROOT = Path(__file__).parent.parent
+
+
+def texts_of(config, folder):
+    """Start programs as a run adopts them."""
+    with Run.create(config, folder) as run:
+        return run.search.starts
+
+
+def bred_by(worker, *unit) -> list[Any]:
+    return list(worker.run(BreedUnit(*unit)).results)
+
+
+def judged_by(worker, *items) -> list[Any]:
+    return list(worker.run(EvaluateUnit(0, items)).results)
+
+
+# --- workers ----------------------------------------------------------------------------------------------------------
+
+
+def test_units_and_results_travel(tmp_path):
+    config = configuration()
+    starts = texts_of(config, tmp_path / "run")
+    workers = [Worker(config, starts, "mutation", None) for _ in range(2)]
+    texts = dict(enumerate(starts))
+    unit = BreedUnit(3, (0, 1, 5), (0, 1, 0), texts)
+    bred = bred_by(workers[0], *unit)
+    assert bred_by(workers[1], *pickle.loads(pickle.dumps(unit))) == bred, "a worker's past decides nothing"
+    assert [one.id for one in bred] == [48, 49, 53]
+    assert [one.parent for one in bred] == [0, 1, 0]
+    assert bred_by(workers[0], *unit) == bred
+    apart = [bred_by(workers[0], 3, (slot,), (parent,), texts)[0] for slot, parent in ((5, 0), (1, 1), (0, 0))]
+    assert apart[::-1] == bred, "how slots are put together does not either"
+    items = [Item(one.id, one.payload, 0, (), False) for one in bred if one.status is None]
+    for item, one in zip(items, judged_by(workers[1], *pickle.loads(pickle.dumps(items))), strict=True):
+        again = judged_by(workers[0], Item(item.behaviour, one.text, 0, (), False))[0]
+        assert again.text == one.text
+        assert again.evaluation.score == one.evaluation.score, "a text and a payload are the same program"
+
+
+def test_the_first_candidates_of_a_run_are_the_start_programs(tmp_path):
+    config = configuration()
+    starts = texts_of(config, tmp_path / "run")
+    worker = Worker(config, starts, "mutation", None)
+    first = bred_by(worker, 0, (0, 1, 2), (1, 0, 0), dict(enumerate(starts)))
+    assert [one.parent for one in first] == [None, None, 0]
+    judged = judged_by(worker, *(Item(one.id, one.payload, 0, (), False) for one in first[:2]))
+    assert tuple(one.text for one in judged) == starts
+
+
+def test_one_worker_is_this_process(tmp_path):
+    config = configuration(workers=1)
+    starts = texts_of(config, tmp_path / "run")
+    for wanted in (1, None):
+        executor = make_executor(wanted, config, starts, "mutation")
+        assert isinstance(executor, InProcess)
+        assert executor.workers == 1
+
+
+# --- Ray --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.ray
+def test_ray_gives_the_archive_of_one_process_whoever_dies(tmp_path, capfd):
+    from discovery.executors.ray_local import ATTEMPTS, RayLocal
+
+    whole = execute(configuration(), tmp_path / "whole")
+    graves = tmp_path / "graves"
+    graves.mkdir()
+    deaths = ATTEMPTS + 1
+    handler = signal.getsignal(signal.SIGTERM)
+    config = configuration(evaluation={"deaths": deaths, "graves": str(graves)})
+    with Run.create(config, tmp_path / "run") as run:
+        pool = RayLocal(2, config, run.search.starts, run.proposer, None)
+        try:
+            assert signal.getsignal(signal.SIGTERM) is handler
+            assert "PYTHONPATH" not in os.environ or str(ROOT / "tests") not in os.environ["PYTHONPATH"].split(":")
+            with pytest.raises(ValueError, match=r"a run must have a Ray of its own.*call ray.shutdown\(\) first"):
+                RayLocal(2, config, run.search.starts, run.proposer, None)
+            pool.warm_up()
+            item = Item(0, run.search.starts[0], 0, (), False)
+            pool.submit(EvaluateUnit(0, (item,) * 10))  # one evaluation in ten is deadly
+            with pytest.raises(ValueError, match=f"got {ATTEMPTS} that died of one unit of batch 0 .*then resume"):
+                pool.next()
+            assert len(list(graves.iterdir())) == ATTEMPTS
+            run.execute(executor=pool)
+            assert len(list(graves.iterdir())) == deaths, "a worker died on the way"
+            assert not pool._failures
+        finally:
+            pool.close()
+    assert contents(tmp_path / "run") == whole
+    assert capfd.readouterr() == ("", ""), "Ray keeps quiet: stdout belongs to results"
+
+
+def pride(*args, cwd):
+    """Starts a command of Pride in a process group of its own, as a shell does."""
+    return subprocess.Popen(
+        [sys.executable, "-c", "from discovery.cli.app import main; main()", *map(str, args)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_workers_find_what_lies_in_the_users_folder_and_ctrl_c_stops_them_all(tmp_path):
+    (tmp_path / "own.py").write_text((ROOT / "tests" / "toy.py").read_text())
+    changes = {"domain": "own:DOMAIN", "budget": 640, "evaluation": {"delay": 0.01}}
+    config = configuration(**{**changes, "domain": "toy:DOMAIN"})
+    (tmp_path / "own.yaml").write_text(dump(config).replace("toy:DOMAIN", "own:DOMAIN"))
+    started = pride("run", "own.yaml", "--workers", "2", "--out", "run", cwd=tmp_path)
+    file = tmp_path / "run" / "run.sqlite"
+    merged = 0
+    while merged < 3 and started.poll() is None:
+        time.sleep(0.05)
+        if file.exists():
+            with Store.read(tmp_path / "run") as store:
+                merged = store.last_batch + 1
+    os.killpg(started.pid, signal.SIGINT)
+    out, err = started.communicate(timeout=120)
+    assert started.returncode == 130, err
+    assert "Traceback" not in err
+    assert "pride resume run" in err
+    with Store.read(tmp_path / "run") as store:
+        assert merged <= store.last_batch + 1 < 40
+    started = pride("resume", "run", "--workers", "1", "--json", cwd=tmp_path)
+    out, err = started.communicate(timeout=120)
+    assert started.returncode == 0, err
+    assert json.loads(out)["finished"]
+    assert contents(tmp_path / "run") == execute(config, tmp_path / "whole")
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_ray_gives_the_archive_of_one_process_on_real_data(tmp_path):
+    config = build(
+        {
+            "domain": "optimizers",
+            "batch": 8,
+            "budget": 64,
+            "reevaluate": 0.2,
+            "hurdle": {"warm_up": 4},
+            "evaluation": {"tasks": ["digits_mlp", "char_lm"], "learning_rates": [0.003, 0.03]},
+        }
+    )
+    # each in a process of its own: JAX must not be shared with what other tests did
+    code = (
+        "import sys; from discovery import Run, load_config\n"
+        "with Run.create(load_config(sys.argv[1]), sys.argv[2]) as run: run.execute(workers=int(sys.argv[3]))"
+    )
+    (tmp_path / "real.yaml").write_text(dump(config))
+    for workers in (1, 2):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / "real.yaml"), str(tmp_path / str(workers)), str(workers)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+    assert len(contents(tmp_path / "1")["elites"]) > 3
