@@ -1,6 +1,7 @@
 """From a canonical graph to the interpreter's arrays: choice of opcodes and allocation of registers."""
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -10,9 +11,45 @@ from primitives.primitive import Scope
 from primitives.program import ProgramError
 
 if TYPE_CHECKING:
-    from primitives.interpreter import Encoded, Machine
+    from primitives.interpreter import Machine
 
 _LIFT, _COPY = ("lift", "L"), ("copy", "T")
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Sizes of the machine; a program that needs more is refused.
+
+    Args:
+        tensors: registers of the tensor file, inputs and state included.
+        smalls: registers of the small file, inputs and constants included.
+        instructions: instructions of each of the two lists.
+    """
+
+    tensors: int = 32
+    smalls: int = 96
+    instructions: int = 96
+
+
+class Encoded(NamedTuple):
+    """A program as arrays, the same shapes for every program of one machine (a JAX pytree).
+
+    Args:
+        tensor: (instructions, 5) int32 rows (opcode, target, a, b, c) of the tensor file.
+        small: (instructions, 5) int32 rows of the small file.
+        before: (instructions + 2,) int32; small rows before[i]:before[i + 1] run before tensor row i. None are needed
+            after the last: the output and all state are tensors.
+        count: () int32, number of tensor rows.
+        constants: (smalls,) initial values of the small file.
+        output: () int32, tensor register of the output.
+    """
+
+    tensor: np.ndarray
+    small: np.ndarray
+    before: np.ndarray
+    count: np.ndarray
+    constants: np.ndarray
+    output: np.ndarray
 
 
 class _Registers:
@@ -54,10 +91,8 @@ class _Encoder:
         self.smalls = _Registers(first_small, capacity.smalls, "SCALAR and LEAF")
         self.position = 0
 
-    def encode(self) -> "Encoded":
-        from primitives.interpreter import Encoded
-
-        graph, machine, capacity = self.graph, self.machine, self.machine.capacity
+    def encode(self) -> Encoded:
+        graph, capacity = self.graph, self.machine.capacity
         self._place_leaves()
         self._find_last_uses()
         home = self._homes()
@@ -78,9 +113,9 @@ class _Encoder:
             _rows(self.tensor_rows, capacity.instructions),
             _rows(self.small_rows, capacity.instructions),
             before,
-            np.int32(n),
+            np.array(n, np.int32),
             self.constants,
-            np.int32(output),
+            np.array(output, np.int32),
         )
 
     def _place_leaves(self) -> None:
@@ -156,9 +191,7 @@ class _Encoder:
         table = self.machine.tensor_opcodes
         if (name, pattern) not in table and (name, pattern) not in self.machine.small_opcodes:
             primitive = self.machine.vocabulary[name]
-            pattern = "".join(
-                "T" if wanted is None or wanted is codes["T"] else "S" for wanted in primitive.inputs
-            )
+            pattern = "".join("T" if wanted is None or wanted is codes["T"] else "S" for wanted in primitive.inputs)
         registers, temporaries = [], []
         for source, kind, arg in zip(pattern, kinds, args, strict=True):
             if source == "T" and kind != "T":
@@ -222,6 +255,6 @@ def _rows(rows: list[tuple[int, int, int, int, int]], length: int) -> np.ndarray
     return table
 
 
-def encode(machine: "Machine", graph: Graph) -> "Encoded":
+def encode(machine: "Machine", graph: Graph) -> Encoded:
     """Returns a canonical graph as arrays for `machine` (see `Machine.encode`)."""
     return _Encoder(machine, graph).encode()

@@ -12,14 +12,13 @@ tensor where the pattern is a usual one; for the rest there is an instruction th
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from primitives.encode import Capacity, Encoded, encode
 from primitives.graph import Graph
 from primitives.kinds import LEAF, SCALAR, TENSOR
 from primitives.layout import Layout
@@ -30,42 +29,6 @@ from primitives.reference import per_tensor
 _LIFT, _COPY = "lift", "copy"
 _T, _S, _E = "T", "S", "L"
 """Where an operand comes from: tensor file; small file, one value for the model; small file, one a tensor."""
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """Sizes of the machine; a program that needs more is refused.
-
-    Args:
-        tensors: registers of the tensor file, inputs and state included.
-        smalls: registers of the small file, inputs and constants included.
-        instructions: instructions of each of the two lists.
-    """
-
-    tensors: int = 32
-    smalls: int = 96
-    instructions: int = 96
-
-
-class Encoded(NamedTuple):
-    """A program as arrays, the same shapes for every program of one machine (a JAX pytree).
-
-    Args:
-        tensor: (instructions, 5) int32 rows (opcode, target, a, b, c) of the tensor file.
-        small: (instructions, 5) int32 rows of the small file.
-        before: (instructions + 2,) int32; small rows before[i]:before[i + 1] run before tensor row i, the row after
-            the last tensor row names those that run at the end.
-        count: () int32, number of tensor rows.
-        constants: (smalls,) initial values of the small file.
-        output: () int32, tensor register of the output.
-    """
-
-    tensor: np.ndarray
-    small: np.ndarray
-    before: np.ndarray
-    count: np.ndarray
-    constants: np.ndarray
-    output: np.ndarray
 
 
 def _patterns(primitive: Primitive) -> list[str]:
@@ -233,8 +196,6 @@ class Machine:
         Raises:
             ProgramError: the program needs more registers or instructions than the machine has.
         """
-        from primitives.encode import encode
-
         return encode(self, graph)
 
 
@@ -244,9 +205,7 @@ def _row(file: jax.Array, i: jax.Array) -> jax.Array:
 
 def _lift(small: jax.Array, layout: Layout) -> jax.Array:
     """LEAF (lanes, L) to TENSOR (lanes, D)."""
-    pieces = [
-        jnp.broadcast_to(small[:, i : i + 1], (small.shape[0], size)) for i, size in enumerate(layout.sizes)
-    ]
+    pieces = [jnp.broadcast_to(small[:, i : i + 1], (small.shape[0], size)) for i, size in enumerate(layout.sizes)]
     return jnp.concatenate(pieces, axis=1)
 
 

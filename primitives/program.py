@@ -127,7 +127,7 @@ OPTIMIZER = Interface(
 
 
 def key_of(text: bytes) -> int:
-    """Returns a signed 64-bit key of `text`, the same in every process (two keys in a million collide with p < 1e-7)."""
+    """Returns a signed 64-bit key of `text`, the same in every process (a million collide with p < 1e-7)."""
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "little", signed=True)
 
 

@@ -156,9 +156,7 @@ class _Numbering:
     `value` maps references to numbers; `hashes` orders values without regard to names.
     """
 
-    def __init__(
-        self, graph: Graph, vocabulary: Vocabulary, dtype: str, live: set[int], color: dict[int, int]
-    ) -> None:
+    def __init__(self, graph: Graph, vocabulary: Vocabulary, dtype: str, live: set[int], color: dict[int, int]) -> None:
         self.values: list[tuple] = []
         self.hashes: list[int] = []
         self.kinds: list[Kind] = []

@@ -22,8 +22,8 @@ from evaluators.optimizers.baselines import SEEDS, Setting, adamw, best_rate, tu
 from evaluators.optimizers.judge import CLIP, IGNORES_RATE, TOLERANCE, Judge, task_score, tolerance
 from evaluators.optimizers.options import Options, Stage
 from evaluators.optimizers.training import Training
+from primitives.encode import Capacity
 from primitives.graph import Graph, check
-from primitives.interpreter import Capacity
 from primitives.ops import HERO
 from primitives.program import OPTIMIZER
 from primitives.simplify import canonicalize

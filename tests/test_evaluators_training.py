@@ -16,8 +16,8 @@ from small_task import RATES, linear, regression
 from archive import library
 from discovery.bench.loops import BY_HAND, by_hand, floors
 from evaluators.optimizers.training import Training, compiled, cosine, start
+from primitives.encode import Capacity
 from primitives.graph import Graph, check
-from primitives.interpreter import Capacity
 from primitives.ops import HERO
 from primitives.program import OPTIMIZER
 from primitives.reference import step, zero_state

@@ -19,8 +19,9 @@ from strategies import programs
 
 from archive import library
 from primitives.compile import compile_step
+from primitives.encode import Capacity
 from primitives.graph import Graph, Node, check
-from primitives.interpreter import Capacity, Machine
+from primitives.interpreter import Machine
 from primitives.kinds import LEAF, SCALAR, TENSOR
 from primitives.layout import Layout
 from primitives.ops import HERO

@@ -10,8 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from archive.library import names, text
+from primitives.encode import Capacity
 from primitives.graph import Graph, check
-from primitives.interpreter import Capacity, Machine
+from primitives.interpreter import Machine
 from primitives.kinds import LEAF, SCALAR, TENSOR
 from primitives.layout import Layout
 from primitives.ops import HERO
@@ -31,6 +32,13 @@ EXACT = HERO.restricted(
 WHOLE = st.integers(-3, 3).map(float)
 
 
+CONSTANTS = st.floats(-4.0, 4.0).filter(lambda c: c == 0.0 or abs(c) > 1e-30)
+"""XLA flushes subnormal numbers to zero, NumPy does not: nothing that comes near them."""
+
+TRACES: list[int] = []
+"""Grows whenever JAX traces the runner anew, as it must before it compiles."""
+
+
 @cache
 def machine() -> Machine:
     return Machine(HERO, OPTIMIZER, LAYOUT)
@@ -42,6 +50,7 @@ def runner():
     interpreter = machine()
 
     def run(program, w, g, lr):
+        TRACES.append(1)
         files = interpreter.initial(program, LANES, w.dtype)
         updates = []
         for t in range(STEPS):
@@ -105,7 +114,7 @@ def largest(graph: Graph, w, g, lr) -> float:
 
 
 @settings(max_examples=150)
-@given(programs(HERO, OPTIMIZER, max_statements=8, constants=st.floats(-4.0, 4.0)), st.integers(0, 3))
+@given(programs(HERO, OPTIMIZER, max_statements=8, constants=CONSTANTS), st.integers(0, 3))
 def test_random_programs_agree_where_rounding_is_not_amplified(program, seed):
     graph = canonicalize(check(program, HERO), HERO, "float64")
     w, g, lr = draw_inputs(seed)
@@ -169,10 +178,10 @@ def test_a_program_is_data_and_compiles_nothing():
     inputs = draw_inputs(0)
     forms = [canonicalize(check(parse(text(n), OPTIMIZER, HERO), HERO), HERO, "float64") for n in names()]
     interpreted(forms[0], *inputs)
-    before = runner()._cache_size()
+    before = len(TRACES)
     for form in forms:
         interpreted(form, *inputs)
-    assert runner()._cache_size() == before
+    assert len(TRACES) == before
 
 
 def test_too_many_live_values_are_refused():
@@ -180,5 +189,5 @@ def test_too_many_live_values_are_refused():
     body = "".join(f"    a{i} = g * {i + 2}.0\n" for i in range(6))
     total = "    update = a0 + a1\n" + "".join(f"    update = update + a{i}\n" for i in range(2, 6))
     wide = f"def train(w, g, lr):\n{body}{total}    return update\n"
-    with pytest.raises(ProgramError, match="live|constants"):
+    with pytest.raises(ProgramError, match=r"live|constants"):
         small.encode(check(parse(wide, OPTIMIZER, HERO), HERO))

@@ -17,7 +17,9 @@ from primitives.text import parse, render
 from tests.strategies import programs
 
 FINITE = st.floats(-4.0, 4.0)
-ANY = st.one_of(st.sampled_from((0.9, 0.0, -0.0, 1.0, -1.0)), FINITE, st.floats(width=32, allow_nan=False, allow_infinity=False))
+ANY = st.one_of(
+    st.sampled_from((0.9, 0.0, -0.0, 1.0, -1.0)), FINITE, st.floats(width=32, allow_nan=False, allow_infinity=False)
+)
 PROGRAMS = programs(HERO, OPTIMIZER, constants=ANY)
 TAME = programs(HERO, OPTIMIZER, constants=FINITE)
 
@@ -122,7 +124,8 @@ def rule(body: str, state: str = "m, v") -> str:
 def test_raw_lion_shrinks_to_twelve_statements_and_one_buffer():
     program = parse(text("raw_lion"), OPTIMIZER, HERO)
     form = canonical(program)
-    assert form.size <= 12 and len(form.state) == 1
+    assert form.size <= 12
+    assert len(form.state) == 1
     probe = optimizer_probe()
     raw = round_constants(check(program, HERO), "float32")
     assert fingerprint(form, HERO, probe) == fingerprint(raw, HERO, probe) is not None

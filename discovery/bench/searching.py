@@ -5,6 +5,7 @@ import threading
 import time
 from pathlib import Path
 
+from discovery.budget import Budget
 from discovery.config import Config
 from discovery.executors import Executor
 from discovery.progress import Progress
@@ -49,6 +50,7 @@ def search(config: Config, folder: Path, workers: int, seconds: float) -> dict[s
         `evaluations_per_second`, `candidates_per_second`, `evaluation_share` (of the workers' time) and
         `behaviours_per_hour` (distinct fingerprints among the candidates that were evaluated).
     """
+    config = config.model_copy(update={"budget": Budget(candidates=10**9)})  # `stop` ends it
     stop = threading.Event()
     seen: list[tuple[float, Progress, int]] = []
     with Run.create(config, folder) as run:

@@ -1,6 +1,7 @@
 """The command `pride`: its commands, and how errors leave it."""
 
 import inspect
+import os
 import sys
 from typing import Annotated
 
@@ -48,6 +49,7 @@ for _panel, _commands in {
 
 def main() -> None:
     """Runs the command line; a user's error ends in one line on stderr and exit status 1."""
+    sys.path.append(os.getcwd())  # where `module:NAME` of the user's own may lie; a console script does not look there
     try:
         app()
     except (ValueError, OSError) as error:

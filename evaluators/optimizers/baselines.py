@@ -2,7 +2,7 @@
 
 The setting is the best of 36 on the mean over three seeds, as a candidate is what search selected on its seeds;
 on any replicate the baseline is this setting at its best learning rate, as a candidate is its program at its best
-learning rate. Were the setting chosen anew on each replicate, the baseline would profit from luck that no candidate has.
+learning rate. Were the setting chosen anew on each replicate, the baseline would have luck that no candidate has.
 
 Tuning is a function of (task, steps), so the setting is kept on disk under a hash of all that it depends on: the
 task's digest, the code that trains, the settings, the version of JAX and the kind of device.
@@ -119,9 +119,7 @@ def tune(run: Training, steps: int) -> Setting:
     return found[1]
 
 
-def tuned(
-    run: Training, replicate: int, steps: int, seeds: int, folder: str | None, anew: bool = False
-) -> Baseline:
+def tuned(run: Training, replicate: int, steps: int, seeds: int, folder: str | None, anew: bool = False) -> Baseline:
     """Returns the tuned baseline on a replicate; the setting comes from disk where it is known.
 
     Args:

@@ -15,8 +15,8 @@ from evaluators.optimizers.options import Options
 from evaluators.optimizers.task import Task
 from evaluators.optimizers.tasks import load_task
 from evaluators.optimizers.training import Training
+from primitives.encode import Capacity
 from primitives.graph import Graph
-from primitives.interpreter import Capacity
 from primitives.ops import HERO
 from primitives.program import OPTIMIZER, ProgramError
 

@@ -1,5 +1,6 @@
 """The section `evaluation` of a configuration in the domain of optimizers."""
 
+from itertools import pairwise
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -55,6 +56,6 @@ class Options(BaseModel):
         if len(set(names)) < len(names) or len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"tasks and stages must be named once each, got {list(self.tasks)} and {names}")
         rates = self.learning_rates or (1.0,)
-        if any(b <= a for a, b in zip(rates, rates[1:], strict=False)):
+        if any(b <= a for a, b in pairwise(rates)):
             raise ValueError(f"learning rates must ascend, got {list(rates)}; sort them")
         return self

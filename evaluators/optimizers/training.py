@@ -15,8 +15,9 @@ import numpy as np
 
 from evaluators.optimizers.task import Task
 from primitives.compile import compile_step
+from primitives.encode import Capacity, Encoded
 from primitives.graph import Graph
-from primitives.interpreter import Capacity, Encoded, Machine
+from primitives.interpreter import Machine
 from primitives.primitive import Vocabulary
 from primitives.program import Interface
 
