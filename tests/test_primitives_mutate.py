@@ -492,5 +492,5 @@ def test_adopted_state_avoids_names_in_use() -> None:
 def test_adoption_refuses_what_the_interface_does_not_have() -> None:
     with pytest.raises(ProgramError, match="an input must be one of w, g, lr, t, got 'loss'"):
         adopt(SGD, OPTIMIZER, 2, ("loss",))
-    with pytest.raises(ProgramError, match="at most 2 state variables, got 3"):
-        adopt(SGD, OPTIMIZER, 3, ())
+    with pytest.raises(ProgramError, match="at most 8 state variables, got 9"):
+        adopt(SGD, OPTIMIZER, 9, ())

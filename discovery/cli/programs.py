@@ -92,26 +92,41 @@ def _print_checked(one: dict[str, Any]) -> None:
     say(one["canonical_text"].rstrip())
 
 
-def simplify(file: ProgramFile, domain: DomainName = "optimizers", as_json: Json = False) -> None:
+def simplify(
+    file: ProgramFile,
+    domain: DomainName = "optimizers",
+    reals: Annotated[
+        bool,
+        typer.Option("--reals", help="Rewrite over the real numbers too: shorter, but bits change; score it again."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Print the canonical form of a program under readable names: what executes, dead statements gone.
 
-    It behaves bit for bit like the program itself.
+    It behaves bit for bit like the program itself. With --reals it is rewritten by algebra on top, sqrt(m * m) to
+    abs(m) for example: easier to read, no longer the same bits.
 
     Examples:
       pride simplify raw_lion
+      pride simplify raw_lion --reals
       pride simplify mine.py > short.py
     """
+    from discovery.report import readable
     from discovery.sources import read_source
     from evaluators.domain import load
     from primitives.emit.text import emit_text
+    from primitives.reals import rewrite_over_reals
 
     where = load(domain)
     program = read_source(file, where)
-    text = emit_text(program, where.vocabulary, where.dtype)
+    graph = canonical(program, where)
+    if reals:
+        remark("rewritten over the real numbers: its bits differ from the program's; score it before you trust it")
+        graph = rewrite_over_reals(graph, where.vocabulary)
+    text = emit_text(readable(graph, where) if reals else program, where.vocabulary, where.dtype)
     if not as_json:
         say(text.rstrip())
         return
-    graph = canonical(program, where)
     print_json(
         {
             "file": file,
