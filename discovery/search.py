@@ -4,7 +4,6 @@ Nothing here knows of workers or clocks. `Run` calls `plan`, `admit` and `merge`
 batches and with the results in order of the slots; what comes out does not depend on when they came in.
 """
 
-import pickle
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +28,7 @@ from discovery.worker import Bred, Item, Judged
 from evaluators.domain import Domain
 from evaluators.domain import load as load_domain
 from primitives.emit.text import emit_text
-from primitives.text import parse, render
+from primitives.text import parse
 
 REMEMBERED = 8192
 """Behaviours whose evaluations are kept at hand, and texts."""
@@ -109,7 +108,7 @@ class Search:
         """
         hits = self.cache.admit(plan.batch, [self._keys(one) for one in bred])
         items = [
-            Item(one.id, one.payload, 0, plan.thresholds, False)
+            Item(one.id, one.text, 0, plan.thresholds, False)
             for one, hit in zip(bred, hits, strict=True)
             if one.status is None and (hit is None or self._is_doubted(one.id, hit))
         ]
@@ -274,13 +273,7 @@ class Search:
         """Stores the text of a program that may become a parent."""
         if one.id in outcome.programs:
             return
-        judged = outcome.judged.get((one.id, 0))
-        if one.id < len(self.starts):
-            text = self.starts[one.id]
-        elif judged is not None:
-            text = judged.text
-        else:
-            text = render(pickle.loads(one.payload)[0], self.domain.vocabulary)  # noqa: S301  (made by our worker)
+        text = self.starts[one.id] if one.id < len(self.starts) else one.text
         proposer = "start" if one.parent is None else self.proposer
         outcome.programs[one.id] = ProgramRecord(
             one.id, text, one.parent, proposer, outcome.batch, one.structural, one.canonical, one.functional

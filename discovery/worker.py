@@ -1,6 +1,5 @@
 """A worker: breeds candidates and judges programs. It holds nothing that a result depends on but the configuration."""
 
-import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from discovery.proposers import load as load_proposer
 from discovery.settings import validate
 from evaluators.domain import load as load_domain
 from primitives.graph import Graph, check
-from primitives.program import Program, ProgramError, structural_key
+from primitives.program import Program, ProgramError, key_of
 from primitives.simplify import canonical_key, canonicalize
 from primitives.text import parse, render
 
@@ -40,7 +39,7 @@ class Bred(NamedTuple):
         functional: fingerprint, None if not finite.
         size: operations of the canonical form.
         static: static descriptors.
-        payload: program and canonical graph, pickled: the driver passes them on without looking.
+        text: its text, which says all; empty where it goes no further.
     """
 
     id: int
@@ -52,7 +51,7 @@ class Bred(NamedTuple):
     functional: int | None
     size: int
     static: Mapping[str, float]
-    payload: bytes
+    text: str
 
 
 class BreedUnit(NamedTuple):
@@ -65,10 +64,10 @@ class BreedUnit(NamedTuple):
 
 
 class Item(NamedTuple):
-    """One evaluation to run: a program as payload or text; `final` skips the cheaper stages and the hurdles."""
+    """One evaluation of a program's text to run; `final` skips the cheaper stages and the hurdles."""
 
     behaviour: int
-    program: bytes | str
+    text: str
     replicate: int
     thresholds: tuple[float, ...]
     final: bool
@@ -82,11 +81,10 @@ class EvaluateUnit(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """An evaluation with the text of its program."""
+    """An evaluation of a behaviour."""
 
     behaviour: int
     evaluation: Evaluation
-    text: str
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ class Worker:
             id = unit.batch * self.config.batch + slot
             found = _try_twice(self._breed_one, id, parent, unit.texts[parent], (unit.batch, slot))
             if isinstance(found, str):
-                found = Bred(id, parent, Status.FAULT, found, None, None, None, 0, {}, b"")
+                found = Bred(id, parent, Status.FAULT, found, None, None, None, 0, {}, "")
             bred.append(found)
         return bred
 
@@ -156,18 +154,19 @@ class Worker:
 
     def describe(self, id: int, parent: int | None, program: Program) -> Bred:
         """Checks a program, finds its keys and its static descriptors."""
-        structural = structural_key(program)
+        text = render(program, self.domain.vocabulary)
+        structural = key_of(text.encode())
         try:
             graph, canonical = self._canonical(program)
         except ProgramError as error:
-            return Bred(id, parent, Status.INVALID, str(error), structural, None, None, 0, {}, b"")
+            return Bred(id, parent, Status.INVALID, str(error), structural, None, None, 0, {}, "")
         refused = self.domain.refuse(graph)
         functional = None if refused else self.domain.fingerprint(graph)
         status = Status.NO_OP if refused else Status.NON_FINITE if functional is None else None
         message = refused or ("not finite on the probe" if status else "")
         static = self.domain.static_descriptors(graph)
-        payload = b"" if status else pickle.dumps((program, graph), protocol=5)
-        return Bred(id, parent, status, message, structural, canonical, functional, graph.size, static, payload)
+        kept = "" if status else text
+        return Bred(id, parent, status, message, structural, canonical, functional, graph.size, static, kept)
 
     def _canonicalize(self, program: Program) -> tuple[Graph, int]:
         domain = self.domain
@@ -182,16 +181,11 @@ class Worker:
     # --- judging -------------------------------------------------------------------------------------------------
 
     def _judge(self, item: Item) -> Judged:
-        if isinstance(item.program, bytes):
-            program, graph = pickle.loads(item.program)  # noqa: S301  (made by a worker of this run)
-            text = render(program, self.domain.vocabulary)
-        else:
-            text = item.program
-            graph, _ = self._canonical(self._parsed(text))
+        graph, _ = self._canonical(self._parsed(item.text))
         evaluation = _try_twice(self._evaluate, graph, item)
         if isinstance(evaluation, str):
             evaluation = Evaluation(Status.FAULT, None, 0, item.replicate, message=evaluation)
-        return Judged(item.behaviour, evaluation, text)
+        return Judged(item.behaviour, evaluation)
 
     def _evaluate(self, graph: Graph, item: Item) -> Evaluation:
         stages = range(self._final, self._final + 1) if item.final else None

@@ -129,11 +129,3 @@ OPTIMIZER = Interface(
 def key_of(text: bytes) -> int:
     """Returns a signed 64-bit key of `text`, the same in every process (a million collide with p < 1e-7)."""
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "little", signed=True)
-
-
-def structural_key(program: Program) -> int:
-    """Returns the key of the genotype: equal for equal text, signature included."""
-    signature = program.signature
-    head = (program.name, [n for n, _ in signature.inputs], [n for n, _ in signature.outputs])
-    body = [(*s[:2], *s[2]) for s in program.statements]
-    return key_of(repr((head, body)).encode())

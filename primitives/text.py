@@ -25,7 +25,7 @@ from os import PathLike
 from pathlib import Path
 
 from primitives.primitive import Vocabulary
-from primitives.program import COPY, Interface, Program, ProgramError, Statement
+from primitives.program import COPY, Interface, Program, ProgramError, Statement, key_of
 from primitives.syntax import MAX_LINE, MAX_TEXT, error, short, tree, what, without_docstring
 
 _NAME = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -60,6 +60,11 @@ def parse(text: str, interface: Interface, vocabulary: Vocabulary) -> Program:
     infixes = {p.infix: p.name for p in vocabulary.primitives if p.infix is not None}
     statements = tuple([_statement(node, vocabulary, infixes) for node in lines[:-1]])
     return Program(interface.signature(inputs, outputs), statements, function.name)
+
+
+def structural_key(program: Program, vocabulary: Vocabulary) -> int:
+    """Returns the key of the genotype: that of its text, which is exact."""
+    return key_of(render(program, vocabulary).encode())
 
 
 def render(program: Program, vocabulary: Vocabulary) -> str:

@@ -23,7 +23,8 @@ from discovery.proposers.random_program import RandomProgram
 from discovery.settings import validate
 from primitives.graph import check
 from primitives.ops import HERO
-from primitives.program import COPY, OPTIMIZER, Program, Statement, structural_key
+from primitives.program import COPY, OPTIMIZER, Program, Statement
+from primitives.text import structural_key
 
 SIGNATURE = OPTIMIZER.signature(("w", "g", "m", "v", "lr"), ("update", "m", "v"))
 LIMIT = 25
@@ -149,7 +150,7 @@ def test_a_proposer_survives_a_parent_of_which_nothing_can_be_made(name: str) ->
 @every
 def test_a_proposer_and_its_children_travel_to_workers(name: str) -> None:
     factory = load(name)
-    proposer = factory.build(factory.options(), space(structural_key))
+    proposer = factory.build(factory.options(), space(lambda program: structural_key(program, HERO)))
     copy = pickle.loads(pickle.dumps(proposer))
     child = propose(copy, ADAMW, 1)
     assert child == propose(proposer, ADAMW, 1)

@@ -18,7 +18,7 @@ from small_task import RATES, linear
 from archive import library
 from archive.evaluation import Status
 from evaluators.optimizers import DOMAIN, baselines
-from evaluators.optimizers.baselines import SEEDS, Setting, adamw, best_rate, tune, tuned
+from evaluators.optimizers.baselines import SEEDS, Setting, adamw, best_rate, measure, tune, tuned
 from evaluators.optimizers.judge import CLIP, IGNORES_RATE, TOLERANCE, Judge, task_score, tolerance
 from evaluators.optimizers.options import Options, Stage
 from evaluators.optimizers.training import Training
@@ -140,7 +140,7 @@ def test_the_baseline_is_the_best_setting_at_its_best_rate(judge):
     assert best_rate(at) == (RATES.index(best.learning_rate), best.loss)
 
     def tuning_loss(setting):
-        found = best_rate(run.losses(run.machine.encode(adamw(*setting)), 0, 5, SEEDS))
+        found = best_rate(run.losses(run.machine.encode(adamw(*setting)), 0, STEPS, SEEDS))
         return math.inf if found is None else found[1]
 
     grid = list(product(baselines.BETA1, baselines.BETA2, baselines.WEIGHT_DECAY))
@@ -246,8 +246,8 @@ def tunings(monkeypatch) -> list[tuple]:
     """Counts what is tuned, in place of tuning."""
     asked = []
 
-    def count(run, steps):
-        asked.append((run.task.name, steps))
+    def count(run):
+        asked.append(run.task.name)
         return KNOWN
 
     monkeypatch.setattr(baselines, "tune", count)
@@ -255,8 +255,8 @@ def tunings(monkeypatch) -> list[tuple]:
     return asked
 
 
-def ask(folder, run=None, steps=STEPS, anew=False) -> Setting:
-    return tuned(run or training(), 0, steps, 1, str(folder) if folder else None, anew).setting
+def ask(folder, run=None, anew=False) -> Setting:
+    return tuned(run or training(), str(folder) if folder else None, anew)
 
 
 def test_a_setting_is_tuned_once_and_comes_back_with_every_bit(tunings, tmp_path):
@@ -277,13 +277,14 @@ def changed(what: str) -> Training:
         "loss": {"loss": lambda w, batch: task.loss(w, batch) + np.float32(1e-3)},
         "initial": {"initial": lambda rng: task.initial(rng) * np.float32(0.5)},
         "batch": {"batch": task.batch + 1},
+        "steps": {"steps": task.steps + 1},
         "learning rates": {"learning_rates": (*RATES, 1.0)},
     }.get(what, {})
     splits = ("test",) if what == "split" else ("valid",)
     return Training(replace(task, **other), HERO, OPTIMIZER, Capacity(), splits)
 
 
-@pytest.mark.parametrize("what", ["data", "validation", "loss", "initial", "batch", "learning rates", "split"])
+@pytest.mark.parametrize("what", ["data", "validation", "loss", "initial", "batch", "steps", "learning rates", "split"])
 def test_a_changed_task_never_meets_old_figures(what, tunings, tmp_path):
     ask(tmp_path)
     ask(tmp_path, changed(what))
@@ -292,10 +293,8 @@ def test_a_changed_task_never_meets_old_figures(what, tunings, tmp_path):
     assert len(tunings) == 2
 
 
-def test_other_steps_settings_and_code_never_meet_old_figures(tunings, tmp_path, monkeypatch):
+def test_other_settings_and_code_never_meet_old_figures(tunings, tmp_path, monkeypatch):
     ask(tmp_path)
-    ask(tmp_path, steps=5)
-    assert len(tunings) == 2
     for owner, name, value in (
         (baselines, "WEIGHT_DECAY", (0.0, 0.5)),
         (baselines, "SEEDS", 4),
@@ -343,14 +342,14 @@ def test_a_folder_that_cannot_be_written_only_costs_time(tunings, tmp_path):
 def test_a_task_on_which_adamw_gets_nowhere_is_an_error(loss, got, monkeypatch):
     monkeypatch.setattr(Training, "losses", lambda *args: np.full((1, len(RATES)), loss, np.float32))
     with pytest.raises(ValueError, match=f"a positive, finite loss on task 'linear', got {got} at any"):
-        tuned(training(), 0, STEPS, 1, None)
+        measure(training(), KNOWN, 0, STEPS, 1)
 
 
 def test_a_setting_that_diverges_is_not_taken(monkeypatch):
     answers = iter([np.nan, 0.5, np.nan, 0.25, *[np.nan] * 100])
     monkeypatch.setattr(Training, "losses", lambda *args: np.full((1, len(RATES)), next(answers), np.float32))
     grid = list(product(baselines.BETA1, baselines.BETA2, baselines.WEIGHT_DECAY))
-    assert astuple(tune(training(), STEPS)) == grid[3]
+    assert astuple(tune(training())) == grid[3]
 
 
 def test_nothing_is_compiled_after_the_warm_up_though_all_baselines_are_known(tmp_path):
@@ -377,7 +376,7 @@ def test_baselines_are_shown_by_task_and_stage(tunings, tmp_path):
         f"{task}/{stage}" for task in ("linear", "regression") for stage in ("short", "full", "firm")
     ]
     assert shown["linear/short"] == {"steps": 5, "loss": 0.5, "learning_rate": RATES[0], **asdict(KNOWN)}
-    assert tunings[0] == ("linear", 5)
+    assert tunings == ["linear"]
 
 
 # --- options ----------------------------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from discovery.settings import validate
 from discovery.starts import load_starts
 from evaluators.domain import Domain, load
 from primitives.graph import Graph, check
-from primitives.program import Program, structural_key
+from primitives.program import Program
 from primitives.simplify import canonical_key, canonicalize
-from primitives.text import parse
+from primitives.text import parse, structural_key
 
 LONGEST = 30
 """Most mutations from a start program to one of the population."""
@@ -40,7 +40,7 @@ def breeding(config: Config, candidates: int = 4_000) -> dict[str, float]:
     began = time.thread_time()
     for slot in range(candidates):
         child = proposer.propose(parents[slot % len(parents)], np.random.default_rng([0, 0, slot]))
-        structural_key(child)
+        structural_key(child, domain.vocabulary)
         graphs.append(canonical(child)[0])
     bred = time.thread_time() - began
     graphs = [graph for graph in graphs if domain.refuse(graph) is None]

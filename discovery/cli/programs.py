@@ -43,9 +43,9 @@ def check(files: ProgramFiles, domain: DomainName = "optimizers", as_json: Json 
 def _checked(file: str, domain_name: str) -> dict[str, Any]:
     from discovery.sources import read_source
     from evaluators.domain import load
-    from primitives.program import ProgramError, structural_key
+    from primitives.program import ProgramError
     from primitives.simplify import canonical_key, to_program
-    from primitives.text import render
+    from primitives.text import render, structural_key
 
     domain = load(domain_name)
     outcome: dict[str, Any] = dict.fromkeys(
@@ -55,7 +55,8 @@ def _checked(file: str, domain_name: str) -> dict[str, Any]:
     outcome.update(file=file, valid=False)
     try:
         program = read_source(file, domain)
-        outcome.update(structural=key_text(structural_key(program)), statements=len(program.statements))
+        key = structural_key(program, domain.vocabulary)
+        outcome.update(structural=key_text(key), statements=len(program.statements))
         graph = canonical(program, domain)
         outcome["error"] = domain.refuse(graph)
     except ProgramError as error:

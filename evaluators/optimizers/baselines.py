@@ -1,10 +1,11 @@
 """The baseline: AdamW, its decay rates and weight decay tuned on the very lanes that a candidate gets.
 
-The setting is the best of 36 on the mean over three seeds, as a candidate is what search selected on its seeds;
-on any replicate the baseline is this setting at its best learning rate, as a candidate is its program at its best
-learning rate. Were the setting chosen anew on each replicate, the baseline would have luck that no candidate has.
+The setting is the best of 36 on the mean over two seeds at the task's full length, as a candidate is what search
+selected on its seeds; a shorter stage, which only stops weak candidates early, takes the same. On any replicate the
+baseline is this setting at its best learning rate, as a candidate is its program at its best learning rate. Were the
+setting chosen anew on each replicate, the baseline would have luck that no candidate has.
 
-Tuning is a function of (task, steps), so the setting is kept on disk under a hash of all that it depends on: the
+Tuning is a function of the task, so the setting is kept on disk under a hash of all that it depends on: the
 task's digest, the code that trains, the settings, the version of JAX and the kind of device.
 """
 
@@ -34,7 +35,7 @@ from primitives.text import parse
 BETA1 = (0.5, 0.7, 0.9)
 BETA2 = (0.8, 0.9, 0.99, 0.999)
 WEIGHT_DECAY = (0.0, 0.1, 1.0)
-SEEDS = 3
+SEEDS = 2
 """Seeds of replicate 0 that the setting is chosen on."""
 
 
@@ -103,7 +104,7 @@ def best_rate(losses: np.ndarray) -> tuple[int, float] | None:
     return (index, float(means[index])) if np.isfinite(means[index]) else None
 
 
-def tune(run: Training, steps: int) -> Setting:
+def tune(run: Training) -> Setting:
     """Returns the setting with the lowest seed-mean loss at its best learning rate, on replicate 0.
 
     Raises:
@@ -111,7 +112,7 @@ def tune(run: Training, steps: int) -> Setting:
     """
     found: tuple[float, Setting] | None = None
     for setting in starmap(Setting, product(BETA1, BETA2, WEIGHT_DECAY)):
-        best = best_rate(run.losses(run.machine.encode(adamw(*astuple(setting))), 0, steps, SEEDS))
+        best = best_rate(run.losses(run.machine.encode(adamw(*astuple(setting))), 0, run.task.steps, SEEDS))
         if best is not None and (found is None or best[1] < found[0]):
             found = best[1], setting
     if found is None:
@@ -119,21 +120,43 @@ def tune(run: Training, steps: int) -> Setting:
     return found[1]
 
 
-def tuned(run: Training, replicate: int, steps: int, seeds: int, folder: str | None, anew: bool = False) -> Baseline:
-    """Returns the tuned baseline on a replicate; the setting comes from disk where it is known.
+def tuned(run: Training, folder: str | None, anew: bool = False) -> Setting:
+    """Returns the tuned setting of a task, from disk where it is known.
 
     Args:
         run: the training runs of the task.
-        replicate: seed set.
-        steps: training steps.
-        seeds: seeds of the replicate that the loss is the mean of.
         folder: where settings are kept; None keeps nothing.
         anew: tune even where the setting is known.
 
     Raises:
+        ValueError: AdamW diverges on the task whatever its setting.
+    """
+    if folder is None:
+        return tune(run)
+    path = Path(folder) / f"adamw-{run.task.name.rpartition(':')[2]}-{_key(run)}.json"
+    if not anew:
+        try:
+            return Setting(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            pass  # not known, or cut off by a fault: tune
+    setting = tune(run)
+    _write(path, json.dumps(asdict(setting)))
+    return setting
+
+
+def measure(run: Training, setting: Setting, replicate: int, steps: int, seeds: int) -> Baseline:
+    """Returns the baseline on a replicate: the setting at its best learning rate.
+
+    Args:
+        run: the training runs of the task.
+        setting: the tuned setting.
+        replicate: seed set.
+        steps: training steps.
+        seeds: seeds of the replicate that the loss is the mean of.
+
+    Raises:
         ValueError: AdamW reaches no positive, finite loss on the task.
     """
-    setting = _setting(run, steps, folder, anew)
     losses = run.losses(run.machine.encode(adamw(*astuple(setting))), replicate, steps, seeds)
     best = best_rate(losses)
     if best is None or best[1] <= 0.0:
@@ -148,20 +171,6 @@ def _useless(run: Training, got: str) -> str:
     )
 
 
-def _setting(run: Training, steps: int, folder: str | None, anew: bool) -> Setting:
-    if folder is None:
-        return tune(run, steps)
-    path = Path(folder) / f"adamw-{run.task.name.rpartition(':')[2]}-{_key(run, steps)}.json"
-    if not anew:
-        try:
-            return Setting(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError):
-            pass  # not known, or cut off by a fault: tune
-    setting = tune(run, steps)
-    _write(path, json.dumps(asdict(setting)))
-    return setting
-
-
 def _write(path: Path, text: str) -> None:
     """Writes atomically; a cache that can't be written only costs time, so that is no error."""
     try:
@@ -173,12 +182,12 @@ def _write(path: Path, text: str) -> None:
         pass
 
 
-def _key(run: Training, steps: int) -> str:
+def _key(run: Training) -> str:
     device = jax.devices()[0]
     parts = (
         run.task.digest,
         run.task.learning_rates,
-        (steps, run.splits[0]),
+        run.splits[0],
         (BETA1, BETA2, WEIGHT_DECAY, SEEDS),
         jax.__version__,
         (device.platform, device.device_kind),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from archive.evaluation import Evaluation, Status, TaskResult
-from evaluators.optimizers.baselines import Baseline, adamw, best_rate, tuned
+from evaluators.optimizers.baselines import Baseline, Setting, adamw, best_rate, measure, tuned
 from evaluators.optimizers.options import Options
 from evaluators.optimizers.task import Task
 from evaluators.optimizers.tasks import load_task
@@ -68,6 +68,7 @@ class Judge:
         self._sweeps = self.trainings
         if learning_rates is not None:  # what never runs is never compiled, such as a baseline that is known
             self._sweeps = [training(replace(task, learning_rates=learning_rates)) for task in tasks]
+        self._settings: dict[int, Setting] = {}
         self._baselines: dict[tuple[int, int, int], Baseline] = {}
 
     @property
@@ -89,13 +90,15 @@ class Judge:
             for stage in self.stages:
                 self.baseline(task, stage, 0)
 
-    def baseline(self, task: int, stage: int, replicate: int, anew: bool = False) -> Baseline:
+    def baseline(self, task: int, stage: int, replicate: int) -> Baseline:
         """Returns the tuned baseline of a task at a stage on a replicate."""
         key = (task, stage, replicate)
-        if anew or key not in self._baselines:
+        if key not in self._baselines:
             run = self.trainings[task]
-            seeds = self.options.stages[stage].seeds
-            self._baselines[key] = tuned(run, replicate, self.steps(task, stage), seeds, self._cache, anew)
+            if task not in self._settings:
+                self._settings[task] = tuned(run, self._cache)
+            steps, seeds = self.steps(task, stage), self.options.stages[stage].seeds
+            self._baselines[key] = measure(run, self._settings[task], replicate, steps, seeds)
         return self._baselines[key]
 
     def baselines(self) -> dict[str, dict[str, Any]]:
@@ -105,9 +108,11 @@ class Judge:
             By "task/stage" the training steps, the fields of `Baseline` and those of its setting.
         """
         found = {}
+        self._baselines.clear()
         for task, run in enumerate(self.trainings):
+            self._settings[task] = tuned(run, self._cache, anew=True)
             for stage in self.stages:
-                baseline = asdict(self.baseline(task, stage, 0, anew=True))
+                baseline = asdict(self.baseline(task, stage, 0))
                 setting = baseline.pop("setting")
                 found[f"{run.task.name}/{self.options.stages[stage].name}"] = {
                     "steps": self.steps(task, stage),
