@@ -376,7 +376,7 @@ def test_baselines_are_shown_by_task_and_stage(tunings, tmp_path):
         f"{task}/{stage}" for task in ("linear", "regression") for stage in ("short", "full", "firm")
     ]
     assert shown["linear/short"] == {"steps": 5, "loss": 0.5, "learning_rate": RATES[0], **asdict(KNOWN)}
-    assert tunings == ["linear"]
+    assert tunings == ["linear", "regression"]
 
 
 # --- options ----------------------------------------------------------------------------------------------------------
