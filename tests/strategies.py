@@ -15,6 +15,10 @@ CONSTANTS = st.one_of(
 )
 """What search meets (decay rates, small whole numbers), draws as mutation makes them, and any finite float."""
 
+MODERATE = CONSTANTS.filter(lambda c: c == 0.0 or 1e-60 < abs(c) < 1e60)
+"""For executions by XLA, which flushes subnormal numbers to zero and rewrites sqrt(x * x) to |x|: what NumPy loses to
+underflow or overflow it may keep, and the other way round. Nothing here comes near the ends of float64."""
+
 _STATE_NAMES = ("m", "v", "s3")
 _NEW_NAMES = ("a", "b", "x_1", "_", "norm", "max", "copy", "v845")
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rounding import Band, band
-from strategies import programs
+from strategies import MODERATE, programs
 
 from archive import library
 from primitives.emit import emit_optax, emit_python, emit_text
@@ -159,7 +159,7 @@ def test_python_source_agrees_with_the_reference(program, seed):
 
 
 @settings(max_examples=60)
-@given(awkward_programs(), st.integers(0, 3))
+@given(awkward_programs(constants=MODERATE), st.integers(0, 3))
 def test_optax_source_agrees_with_the_reference(program, seed):
     inputs = draw_inputs(seed)
     honest: Band = band(canonical(program), HERO, LAYOUT, inputs)

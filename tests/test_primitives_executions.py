@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Tensor, execute, lift
 from rounding import band
-from strategies import programs
+from strategies import MODERATE, programs
 
 from archive import library
 from primitives.compile import compile_step
@@ -125,7 +125,7 @@ def flat(tensor: Tensor) -> np.ndarray:
 
 
 @settings(max_examples=150)
-@given(programs(HERO, OPTIMIZER), st.integers(0, 3), st.booleans())
+@given(programs(HERO, OPTIMIZER, constants=MODERATE), st.integers(0, 3), st.booleans())
 def test_random_programs_agree_in_float64(program, seed, canonical):
     graph = check(program, HERO)
     graph = canonicalize(graph, HERO, "float64") if canonical else graph
@@ -136,7 +136,7 @@ def test_random_programs_agree_in_float64(program, seed, canonical):
 
 
 @settings(max_examples=20)
-@given(programs(HERO, OPTIMIZER), st.integers(0, 3))
+@given(programs(HERO, OPTIMIZER, constants=MODERATE), st.integers(0, 3))
 def test_compiled_whole_programs_agree_in_float64(program, seed):
     graph, inputs = canonicalize(check(program, HERO), HERO, "float64"), draw_inputs(seed)
     band(graph, HERO, LAYOUT, inputs).check(compiled(graph, inputs, jit=True))

@@ -348,13 +348,24 @@ class TestAgreement:
                 assert (result + jnp.float32(1.0)).dtype == jnp.float32
 
 
+COMPOSED = {"tan", "arcsin", "arccos", "cbrt"}
+"""Composed of faster functions: they agree with the direct ones of the template to a few units in the last place."""
+
+
+def same_function(primitive, source, function):
+    if primitive.name in COMPOSED:
+        np.testing.assert_allclose(source, function, rtol=1e-14, atol=1e-300)
+    else:
+        assert same_zero_aside(source, function)
+
+
 class TestTemplates:
     @pytest.mark.parametrize("primitive", EXECUTABLE, ids=ids(EXECUTABLE))
     def test_numpy_source_means_the_function(self, primitive):
         args = [
             a if k is None else np.float64(0.7) for a, k in zip(arguments(primitive), primitive.inputs, strict=True)
         ]
-        assert same_zero_aside(template(primitive, np, *args), call(primitive, np, *args))
+        same_function(primitive, template(primitive, np, *args), call(primitive, np, *args))
 
     @pytest.mark.parametrize("primitive", EXECUTABLE, ids=ids(EXECUTABLE))
     def test_jax_source_means_the_function(self, primitive):
@@ -363,4 +374,4 @@ class TestTemplates:
                 jnp.asarray(a) if k is None else jnp.asarray(0.7)
                 for a, k in zip(arguments(primitive), primitive.inputs, strict=True)
             ]
-            assert same_zero_aside(template(primitive, jnp, *args), primitive.fn(jnp, *args))
+            same_function(primitive, template(primitive, jnp, *args), primitive.fn(jnp, *args))

@@ -2,6 +2,10 @@
 
 Where a real function has no value the result is NaN (arcsin of 2), where it grows without bound an infinity; the
 logarithms and the square root take |x|. Costs were measured with JAX on one CPU core, float32, 4,096 entries.
+
+Some functions are composed of faster ones, since XLA computes tan, arcsin, arccos and cbrt on a CPU entry by entry: a
+rule with a single cbrt trained at a third of the speed. The compositions agree with the direct functions to a few
+units in the last place.
 """
 
 from typing import Any
@@ -26,17 +30,17 @@ def sin(xp: Any, x: Any) -> Any:
 
 def tan(xp: Any, x: Any) -> Any:
     """Returns the tangent of x."""
-    return xp.tan(x)
+    return xp.sin(x) / xp.cos(x)
 
 
 def arcsin(xp: Any, x: Any) -> Any:
-    """Returns the inverse sine of x."""
-    return xp.arcsin(x)
+    """Returns the inverse sine of x, as 2 arctan(x / (1 + sqrt(1 - x^2)))."""
+    return 2.0 * xp.arctan(x / (1.0 + xp.sqrt((1.0 - x) * (1.0 + x))))
 
 
 def arccos(xp: Any, x: Any) -> Any:
-    """Returns the inverse cosine of x."""
-    return xp.arccos(x)
+    """Returns the inverse cosine of x, as 2 arctan(sqrt((1 - x) / (1 + x)))."""
+    return 2.0 * xp.arctan(xp.sqrt((1.0 - x) / (1.0 + x)))
 
 
 def arctan(xp: Any, x: Any) -> Any:
@@ -130,8 +134,11 @@ def cube(xp: Any, x: Any) -> Any:
 
 
 def cbrt(xp: Any, x: Any) -> Any:
-    """Returns the real cube root of x."""
-    return xp.cbrt(x)
+    """Returns the real cube root of x: exp(log|x| / 3), one step of Newton, and the sign."""
+    size = xp.abs(x)
+    root = xp.exp(xp.log(size) / 3.0)
+    root = root - (root - size / (root * root)) / 3.0
+    return xp.where((size == 0.0) | xp.isinf(x), x, xp.sign(x) * root)
 
 
 def sign(xp: Any, x: Any) -> Any:
@@ -161,8 +168,8 @@ ELEMENTARY = (
     Primitive("cos", cos, _ONE, "cos x", "{xp}.cos({0})", cost=18.0),
     Primitive("sin", sin, _ONE, "sin x", "{xp}.sin({0})", cost=20.0),
     Primitive("tan", tan, _ONE, "tan x", "{xp}.tan({0})", cost=30.0),
-    Primitive("arcsin", arcsin, _ONE, "arcsin x, NaN for |x| > 1", "{xp}.arcsin({0})", cost=60.0),
-    Primitive("arccos", arccos, _ONE, "arccos x, NaN for |x| > 1", "{xp}.arccos({0})", cost=80.0),
+    Primitive("arcsin", arcsin, _ONE, "arcsin x, NaN for |x| > 1", "{xp}.arcsin({0})", cost=32.0),
+    Primitive("arccos", arccos, _ONE, "arccos x, NaN for |x| > 1", "{xp}.arccos({0})", cost=34.0),
     Primitive("arctan", arctan, _ONE, "arctan x", "{xp}.arctan({0})", cost=30.0),
     Primitive("sinh", sinh, _ONE, "sinh x", "{xp}.sinh({0})", cost=20.0),
     Primitive("cosh", cosh, _ONE, "cosh x", "{xp}.cosh({0})", cost=8.0),
@@ -181,7 +188,7 @@ ELEMENTARY = (
     Primitive("square", square, _ONE, "x^2", "{xp}.square({0})"),
     Primitive("sqrt", sqrt, _ONE, "square root of |x|", "{xp}.sqrt({xp}.abs({0}))", cost=2.0),
     Primitive("cube", cube, _ONE, "x^3", "{0} * {0} * {0}", cost=2.0),
-    Primitive("cbrt", cbrt, _ONE, "real cube root of x", "{xp}.cbrt({0})", cost=90.0),
+    Primitive("cbrt", cbrt, _ONE, "real cube root of x", "{xp}.cbrt({0})", cost=12.0),
     Primitive("sign", sign, _ONE, "-1, 0 or 1: the sign of x", "{xp}.sign({0})"),
     Primitive("reciprocal", reciprocal, _ONE, "1 / x, +inf at 0", "1.0 / ({0} + 0.0)"),
     Primitive(
