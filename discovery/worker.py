@@ -15,9 +15,9 @@ from discovery.proposers import Space
 from discovery.proposers import load as load_proposer
 from discovery.settings import validate
 from evaluators.domain import load as load_domain
-from primitives.graph import Graph, check
+from primitives.canonical import Canonicalizer
+from primitives.graph import Graph
 from primitives.program import Program, ProgramError, key_of
-from primitives.simplify import canonical_key, canonicalize
 from primitives.text import parse, render
 
 LONGEST_MESSAGE = 300
@@ -113,8 +113,8 @@ class Worker:
         self._interface = self.domain.interface
         factory = load_proposer(proposer)
         section = config.proposer.options if proposer == config.proposer.name else {}
-        self._canonical = lru_cache(maxsize=256)(self._canonicalize)
-        space = Space(self.domain.vocabulary, self._interface, config.max_statements, lambda p: self._canonical(p)[1])
+        self._canonical = Canonicalizer(self.domain.vocabulary, self.domain.dtype, config.max_statements)
+        space = Space(self.domain.vocabulary, self._interface, config.max_statements, self._canonical.key)
         chosen = validate(factory.options, section, prefix="proposer.options")
         self._proposer = factory.build(chosen, space)
         self._parsed = lru_cache(maxsize=4096)(self._parse)
@@ -167,13 +167,6 @@ class Worker:
         static = self.domain.static_descriptors(graph)
         kept = "" if status else text
         return Bred(id, parent, status, message, structural, canonical, functional, graph.size, static, kept)
-
-    def _canonicalize(self, program: Program) -> tuple[Graph, int]:
-        domain = self.domain
-        graph = canonicalize(
-            check(program, domain.vocabulary, self.config.max_statements), domain.vocabulary, domain.dtype
-        )
-        return graph, canonical_key(graph)
 
     def _parse(self, text: str) -> Program:
         return parse(text, self._interface, self.domain.vocabulary)

@@ -1,11 +1,12 @@
 """A program as a graph of values: what is checked, canonicalized and executed."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from primitives.kinds import SCALAR, Kind, lifts
 from primitives.primitive import Vocabulary
-from primitives.program import COPY, Program, ProgramError
+from primitives.program import COPY, Program, ProgramError, Signature
 
 
 class Node(NamedTuple):
@@ -61,78 +62,88 @@ def check(program: Program, vocabulary: Vocabulary, max_statements: int = 1_000)
         ProgramError: too many statements, an unknown or refused operation, a wrong number or kind of arguments,
             a variable used before it has a value, an output without a value or of too high a kind.
     """
-    if len(program.statements) > max_statements:
-        raise ProgramError(
-            f"a program may have at most {max_statements} statements, got {len(program.statements)}; shorten it"
-        )
-    signature = program.signature
-    state_names = signature.state
-    data = [(name, kind) for name, kind in signature.inputs if name not in state_names]
-    held = [(name, kind) for name, kind in signature.inputs if name in state_names]
-    values: dict[str, int] = {name: ref for ref, (name, _) in enumerate((*data, *held))}
-    kinds: list[Kind] = [kind for _, kind in (*data, *held)]
+    statements, signature = program.statements, program.signature
+    if len(statements) > max_statements:
+        raise ProgramError(f"a program may have at most {max_statements} statements, got {len(statements)}; shorten it")
+    frame = _frame(signature)
+    kinds = [*frame.kinds]
+    values: dict[str | float | tuple[str], int] = dict(zip(frame.names, range(len(kinds)), strict=True))
 
-    constants: dict[float | str, int] = {}
     numbers: list[float] = []
-    first_constant = len(kinds)
-    for statement in program.statements:
-        for arg in statement.args:
-            if not isinstance(arg, str):
-                key = _constant_key(arg)
-                if key not in constants:
-                    if arg - arg != 0.0:  # NaN or infinite
-                        raise ProgramError(f"a constant must be finite, got {arg!r} in {statement.target!r}; change it")
-                    constants[key] = first_constant + len(numbers)
-                    numbers.append(arg)
-    kinds.extend([SCALAR] * len(numbers))
+    for number in [arg for _, _, args in statements for arg in args if not isinstance(arg, str)]:
+        key = number or (str(number),)  # 0.0 == -0.0 in Python, yet they are two constants
+        if key not in values:
+            if number - number != 0.0:  # NaN or infinite
+                target = next(target for target, _, args in statements if number in args)
+                raise ProgramError(f"a constant must be finite, got {number!r} in {target!r}; change it")
+            values[key] = len(kinds)
+            kinds.append(SCALAR)
+            numbers.append(number)
 
     nodes: list[Node] = []
-    for statement in program.statements:
-        target, op, raw = statement
-        args: list[int] = []
-        for arg in raw:
-            if isinstance(arg, str):
-                ref = values.get(arg)
-                if ref is None:
-                    raise ProgramError(
-                        f"a variable must have a value before it is used, got {arg!r} in `{target} = {op}(...)`; "
-                        f"assign to it first"
-                    )
-            else:
-                ref = constants[_constant_key(arg)]
-            args.append(ref)
+    known = vocabulary._kinds  # noqa: SLF001  (the dict itself: this is the hot path of breeding)
+    for target, op, raw in statements:
+        try:
+            args = tuple([values[arg or (str(arg),)] for arg in raw])
+        except KeyError as missing:
+            raise ProgramError(
+                f"a variable must have a value before it is used, got {missing.args[0]!r} in `{target} = {op}(...)`; "
+                f"assign to it first"
+            ) from None
         if op == COPY and len(args) == 1:
             values[target] = args[0]
             continue
+        given = tuple([kinds[ref] for ref in args])
         values[target] = len(kinds)
-        kinds.append(_kind_of(op, tuple([kinds[a] for a in args]), target, vocabulary))
-        nodes.append(Node(op, tuple(args)))
+        kinds.append(known.get((op, given)) or _kind_of(op, given, target, vocabulary))
+        nodes.append(Node(op, args))
 
-    outputs, next_state = [], []
     for name, kind in signature.outputs:
-        if name not in values:
+        ref = values.get(name)
+        if ref is None:
             raise ProgramError(f"every output must have a value, got none for {name!r}; assign to it before `return`")
-        if not lifts(kinds[values[name]], kind):
-            raise ProgramError(f"{name!r} must be {kind} or lower, got {kinds[values[name]]}; reduce it first")
-        if name not in state_names:
-            outputs.append(values[name])
-    next_state = [values[name] for name, _ in held]
+        if not lifts(kinds[ref], kind):
+            raise ProgramError(f"{name!r} must be {kind} or lower, got {kinds[ref]}; reduce it first")
     return Graph(
-        inputs=tuple(name for name, _ in data),
-        state=tuple(name for name, _ in held),
+        inputs=frame.inputs,
+        state=frame.state,
         constants=tuple(numbers),
         nodes=tuple(nodes),
-        outputs=tuple(outputs),
-        next_state=tuple(next_state),
+        outputs=tuple([values[name] for name in frame.outputs]),
+        next_state=tuple([values[name] for name in frame.state]),
         kinds=tuple(kinds),
-        output_kinds=tuple(kind for name, kind in signature.outputs if name not in state_names),
-        state_kinds=tuple(kind for _, kind in held),
+        output_kinds=frame.output_kinds,
+        state_kinds=frame.state_kinds,
     )
 
 
-def _constant_key(value: float) -> float | str:
-    """0.0 == -0.0 in Python, yet they are two constants."""
-    return value if value != 0.0 else str(value)
+class _Frame(NamedTuple):
+    """A signature in the order of a graph: data before state, `names` and `kinds` for both."""
+
+    inputs: tuple[str, ...]
+    state: tuple[str, ...]
+    outputs: tuple[str, ...]
+    names: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    output_kinds: tuple[Kind, ...]
+    state_kinds: tuple[Kind, ...]
+
+
+@lru_cache(maxsize=256)
+def _frame(signature: Signature) -> _Frame:
+    state_names = signature.state
+    data = [(name, kind) for name, kind in signature.inputs if name not in state_names]
+    held = [(name, kind) for name, kind in signature.inputs if name in state_names]
+    outputs = [(name, kind) for name, kind in signature.outputs if name not in state_names]
+    return _Frame(
+        inputs=tuple(name for name, _ in data),
+        state=tuple(name for name, _ in held),
+        outputs=tuple(name for name, _ in outputs),
+        names=tuple(name for name, _ in (*data, *held)),
+        kinds=tuple(kind for _, kind in (*data, *held)),
+        output_kinds=tuple(kind for _, kind in outputs),
+        state_kinds=tuple(kind for _, kind in held),
+    )
 
 
 def _kind_of(op: str, kinds: tuple[Kind, ...], target: str, vocabulary: Vocabulary) -> Kind:

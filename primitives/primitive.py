@@ -92,7 +92,7 @@ class Vocabulary(Mapping[str, Primitive]):
 
     primitives: tuple[Primitive, ...]
     _by_name: dict[str, Primitive] = field(init=False, repr=False, compare=False)
-    _kinds: dict[tuple[str, tuple[Kind, ...]], Kind | None] = field(
+    _kinds: dict[tuple[str, tuple[Kind, ...]], Kind] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
 
@@ -118,11 +118,15 @@ class Vocabulary(Mapping[str, Primitive]):
         return hash(self.primitives)
 
     def output_kind(self, name: str, kinds: tuple[Kind, ...]) -> Kind | None:
-        """Returns what `Primitive.output_kind` gives, remembered: breeding asks it a million times."""
+        """Returns what `Primitive.output_kind` gives, remembered where a program may call it: breeding asks often."""
         key = (name, kinds)
-        if key not in self._kinds:
-            self._kinds[key] = self._by_name[name].output_kind(kinds)
-        return self._kinds[key]
+        kind = self._kinds.get(key)
+        if kind is None:
+            primitive = self._by_name[name]
+            kind = primitive.output_kind(kinds)
+            if kind is not None and primitive.executable:
+                self._kinds[key] = kind
+        return kind
 
     def spellings(self) -> tuple[str, ...]:
         """Returns every accepted name, aliases included."""

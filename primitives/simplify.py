@@ -249,44 +249,35 @@ def _emit(graph: Graph, numbering: _Numbering, states: list[int]) -> Graph:
     held_state: list[int] = []
     seen: set[int] = set()
     roots = [number[ref] for ref in graph.outputs]
-    next_root, visited_states = 0, 0
-    while True:
-        if next_root < len(roots):
-            stack = [roots[next_root]]
-            next_root += 1
-        elif visited_states < len(held_state):
-            stack = [following[held_state[visited_states]]]
-            visited_states += 1
-        else:
-            break
+    walks = [*roots]  # it grows: a state that is met adds the value that it takes next
+    for root in walks:
+        stack = [root]
         while stack:
             n = stack.pop()
             if n < 0:
                 order.append(~n)
-                continue
-            if n in seen:
-                continue
-            seen.add(n)
-            value = values[n]
-            tag = value[0]
-            if tag == "input":
-                inputs.append(n)
-            elif tag == "constant":
-                constants.append(n)
-            elif tag == "state":
-                held_state.append(n)
-            else:
-                stack.append(~n)
-                stack.extend(reversed(value[1]))
+            elif n not in seen:
+                seen.add(n)
+                tag, content = values[n]
+                if tag == "input":
+                    inputs.append(n)
+                elif tag == "constant":
+                    constants.append(n)
+                elif tag == "state":
+                    held_state.append(n)
+                    walks.append(following[n])
+                else:
+                    stack.append(~n)
+                    stack += content[::-1]
 
     inputs.sort(key=lambda n: values[n][1])
     numbers = (*inputs, *held_state, *constants, *order)
-    ref = {n: i for i, n in enumerate(numbers)}
+    ref = dict(zip(numbers, range(len(numbers)), strict=True))
     return Graph(
         inputs=tuple([values[n][1] for n in inputs]),
         state=tuple([f"s{i}" for i in range(len(held_state))]),
         constants=tuple([float(values[n][1]) for n in constants]),
-        nodes=tuple([Node(values[n][0], tuple([ref[a] for a in values[n][1]])) for n in order]),
+        nodes=tuple([Node(op, tuple([ref[a] for a in args])) for op, args in [values[n] for n in order]]),
         outputs=tuple([ref[n] for n in roots]),
         next_state=tuple([ref[following[n]] for n in held_state]),
         kinds=tuple([numbering.kinds[n] for n in numbers]),

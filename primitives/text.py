@@ -20,6 +20,7 @@ import difflib
 import keyword
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from math import isfinite
 from os import PathLike
 from pathlib import Path
@@ -85,10 +86,8 @@ def render(program: Program, vocabulary: Vocabulary) -> str:
             if isinstance(arg, str):
                 names.add(arg)
                 words.append(arg)
-            elif isfinite(arg):
-                words.append(repr(float(arg)))
             else:
-                raise ProgramError(f"a constant must be finite, got {arg!r} in {target!r}; change it")
+                words.append(_constant(arg, target))
         lines.append(f"    {target} = {_right_side(target, op, words, vocabulary)}")
     lines.append(f"    return {', '.join(outputs)}\n")
     _check_names(names)
@@ -249,18 +248,30 @@ def _name(name: str, node: ast.AST) -> str:
 def _check_names(names: Iterable[str]) -> None:
     """Checks the names of a program that was not parsed."""
     for name in names:
-        if _NAME.fullmatch(name) is None or keyword.iskeyword(name):
+        if not _is_name(name):
             raise ProgramError(f"{_NAME_RULE}, and be no Python keyword, got {short(name)!r}; rename it")
+
+
+@lru_cache(maxsize=4096)
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and not keyword.iskeyword(name)
+
+
+def _constant(value: float, target: str) -> str:
+    """Writes a constant."""
+    if not isfinite(value):
+        raise ProgramError(f"a constant must be finite, got {value!r} in {target!r}; change it")
+    return repr(float(value))
 
 
 def _right_side(target: str, op: str, words: list[str], vocabulary: Vocabulary) -> str:
     """Writes what stands after the `=`."""
-    primitive = vocabulary.get(op)
+    primitive = vocabulary._by_name.get(op)  # noqa: SLF001  (the dict itself: every child of a search is written)
     if op == COPY and primitive is None and len(words) == 1:
         return words[0]
     if primitive is None:
         raise ProgramError(f"an operation must be in the vocabulary, got {op!r} in {target!r}; see `pride primitives`")
-    if len(words) != primitive.arity:
+    if len(words) != len(primitive.inputs):
         raise ProgramError(
             f"{op!r} must have {primitive.arity} arguments, got {len(words)} in {target!r}; mend the program"
         )

@@ -30,6 +30,10 @@ SIGNATURE = OPTIMIZER.signature(("w", "g", "m", "v", "lr"), ("update", "m", "v")
 LIMIT = 25
 
 
+def text_key(program: Program) -> int:
+    return structural_key(program, HERO)
+
+
 def program(*statements: tuple) -> Program:
     return Program(SIGNATURE, tuple(Statement(target, op, tuple(args)) for target, op, *args in statements))
 
@@ -150,7 +154,7 @@ def test_a_proposer_survives_a_parent_of_which_nothing_can_be_made(name: str) ->
 @every
 def test_a_proposer_and_its_children_travel_to_workers(name: str) -> None:
     factory = load(name)
-    proposer = factory.build(factory.options(), space(lambda program: structural_key(program, HERO)))
+    proposer = factory.build(factory.options(), space(text_key))
     copy = pickle.loads(pickle.dumps(proposer))
     child = propose(copy, ADAMW, 1)
     assert child == propose(proposer, ADAMW, 1)

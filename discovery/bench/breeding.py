@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 
@@ -11,10 +10,10 @@ from discovery.proposers import Proposer, Space
 from discovery.proposers import load as load_proposer
 from discovery.settings import validate
 from discovery.starts import load_starts
-from evaluators.domain import Domain, load
-from primitives.graph import Graph, check
+from evaluators.domain import load
+from primitives.canonical import Canonicalizer
+from primitives.graph import Graph
 from primitives.program import Program
-from primitives.simplify import canonical_key, canonicalize
 from primitives.text import parse, structural_key
 
 LONGEST = 30
@@ -34,14 +33,14 @@ def breeding(config: Config, candidates: int = 4_000) -> dict[str, float]:
     """
     domain = load(config.domain)
     parents = [program for program, _ in population(config, 200)]
-    canonical = lru_cache(maxsize=256)(lambda program: _canonical(program, domain))
-    proposer = _proposer(config, lambda program: canonical(program)[1])
+    canonical = Canonicalizer(domain.vocabulary, domain.dtype, config.max_statements)
+    proposer = _proposer(config, canonical.key)
     graphs = []
     began = time.thread_time()
     for slot in range(candidates):
         child = proposer.propose(parents[slot % len(parents)], np.random.default_rng([0, 0, slot]))
         structural_key(child, domain.vocabulary)
-        graphs.append(canonical(child)[0])
+        graphs.append(canonical(child).graph)
     bred = time.thread_time() - began
     graphs = [graph for graph in graphs if domain.refuse(graph) is None]
     began = time.thread_time()
@@ -58,14 +57,15 @@ def population(config: Config, count: int) -> list[tuple[Program, Graph]]:
     domain's job is not taken.
     """
     domain = load(config.domain)
-    proposer = _proposer(config, lambda program: _canonical(program, domain)[1])
+    canonical = Canonicalizer(domain.vocabulary, domain.dtype, config.max_statements)
+    proposer = _proposer(config, canonical.key)
     start = parse(load_starts(config)[0], domain.interface, domain.vocabulary)
     rng, programs = np.random.default_rng(0), []
     while len(programs) < count:
-        program, graph = start, _canonical(start, domain)[0]
+        program, graph = start, canonical(start).graph
         for _ in range(int(rng.integers(1, LONGEST + 1))):
             child = proposer.propose(program, rng)
-            new = _canonical(child, domain)[0]
+            new = canonical(child).graph
             if domain.refuse(new) is None:
                 program, graph = child, new
         programs.append((program, graph))
@@ -77,8 +77,3 @@ def _proposer(config: Config, key: Callable[[Program], int]) -> Proposer:
     factory = load_proposer(config.proposer.name)
     section = validate(factory.options, config.proposer.options, prefix="proposer.options")
     return factory.build(section, Space(domain.vocabulary, domain.interface, config.max_statements, key))
-
-
-def _canonical(program: Program, domain: Domain) -> tuple[Graph, int]:
-    graph = canonicalize(check(program, domain.vocabulary), domain.vocabulary, domain.dtype)
-    return graph, canonical_key(graph)

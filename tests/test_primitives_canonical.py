@@ -1,0 +1,59 @@
+"""What is remembered changes no canonical form."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from primitives.canonical import Canonicalizer, live_statements
+from primitives.graph import Graph, check
+from primitives.ops import HERO
+from primitives.program import OPTIMIZER, Program, ProgramError
+from primitives.simplify import canonical_key, canonicalize
+from primitives.text import parse
+from tests.strategies import programs
+
+CONSTANTS = st.one_of(st.sampled_from((0.9, 0.0, -0.0, 1.0)), st.floats(-4.0, 4.0))
+PROGRAMS = programs(HERO, OPTIMIZER, constants=CONSTANTS)
+
+
+def canonical(program: Program) -> Graph:
+    return canonicalize(check(program, HERO), HERO, "float32")
+
+
+@given(st.lists(PROGRAMS, min_size=1, max_size=4), st.integers(1, 8))
+def test_a_remembered_form_is_the_form(family: list[Program], remembered: int) -> None:
+    known = Canonicalizer(HERO, "float32", remembered=remembered)
+    for program in [*family, *family]:
+        form = canonical(program)
+        assert known(program) == (form, canonical_key(form))
+        assert known.key(program) == canonical_key(form)
+
+
+@given(PROGRAMS)
+def test_statements_that_are_not_live_can_go(program: Program) -> None:
+    live = replace(program, statements=live_statements(program)[::-1])
+    assert canonical(live) == canonical(program)
+
+
+def test_zeros_of_either_sign_are_told_apart() -> None:
+    known = Canonicalizer(HERO, "float32")
+    text = "def train(w, g):\n    a = g / {}\n    update = arctan(a)\n    return update\n"
+    both = [parse(text.format(zero), OPTIMIZER, HERO) for zero in ("0.0", "-0.0")]
+    assert both[0] == both[1]
+    assert len({repr(known(program).graph) for program in both}) == 2
+    assert len({known.key(program) for program in both}) == 2
+
+
+def test_dead_code_is_checked_too() -> None:
+    known = Canonicalizer(HERO, "float32", max_statements=2)
+    text = "def train(w, g):\n    update = sign(g)\n    return update\n"
+    fine = parse(text, OPTIMIZER, HERO)
+    known(fine)
+    for dead in (("a", "sin", ("b",)), ("a", "no_such_operation", ("g",)), ("a", "sin", (float("inf"),))):
+        broken = replace(fine, statements=(type(fine.statements[0])(*dead), *fine.statements))
+        with pytest.raises(ProgramError):
+            known(broken)
+    with pytest.raises(ProgramError, match="at most 2"):
+        known(replace(fine, statements=fine.statements * 3))
