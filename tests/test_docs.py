@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
 from evaluators.optimizers import task
@@ -21,8 +22,9 @@ def test_the_template_of_a_task_makes_a_task():
     names: dict = {}
     exec(block("tasks.md", "python"), names)  # noqa: S102  (our own documentation)
     made = task.check(names["two_moons"]())
-    parameters = made.initial(np.random.default_rng(0))
-    assert abs(float(made.loss(parameters, made.valid)) - np.log(2)) < 1.0
+    parameters = jnp.asarray(made.initial(np.random.default_rng(0)))
+    batch = tuple(jnp.asarray(array) for array in made.valid)
+    assert abs(float(made.loss(parameters, batch)) - np.log(2)) < 1.0
 
 
 def test_the_page_on_tasks_names_them_all():
