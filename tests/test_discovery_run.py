@@ -336,3 +336,14 @@ def test_oldest_first_is_what_one_process_does(tmp_path, whole):
     with Run.create(configuration(), tmp_path / "run") as run:
         run.execute(executor=Disorderly(run, 1, oldest_first))
     assert contents(tmp_path / "run") == whole()
+
+
+def test_a_resume_on_another_machine_is_told(tmp_path):
+    with Run.create(configuration(), tmp_path / "run") as made:
+        assert made.differences() == []
+        machine = {**made.store.meta["machine"], "jax": "0.0.1", "processor": "another"}
+        made.store.set_meta("machine", machine)
+    with Run.resume(tmp_path / "run") as resumed:
+        told = resumed.differences()
+    assert len(told) == 2
+    assert any(line.startswith("jax: was 0.0.1, is ") for line in told)
