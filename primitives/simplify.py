@@ -201,6 +201,8 @@ class _Numbering:
         if len(args) == 1:
             inner = values[args[0]]
             outer = inner[0]
+            if op == "negative" and outer == "constant":
+                return self._constant(-float(inner[1]))
             if op in _IGNORES_SIGN and outer in ("negative", "abs"):
                 return self._operation(op, inner[1], kind, primitives)
             if (op == "negative" and outer == "negative") or (op == "sign" and outer == "sign"):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Leaf, Tensor, execute, rank_of
 from strategies import programs
@@ -248,6 +248,7 @@ class TestStrategy:
     def test_everything_is_drawn(self):
         seen: dict[str, set] = {"op": set(), "state": set(), "inputs": set(), "targets": set(), "size": set()}
 
+        @settings(max_examples=1_200, derandomize=False, database=None)
         @given(programs(HERO, INTERFACE))
         def collect(p):
             seen["op"].update(s.op for s in p.statements)
@@ -256,8 +257,7 @@ class TestStrategy:
             seen["inputs"].update(name for name, _ in p.signature.inputs)
             seen["size"].add(len(p.statements))
 
-        for _ in range(4):
-            collect()
+        collect()
         assert seen["op"] >= {p.name for p in HERO.values() if p.executable} | {COPY}
         assert seen["state"] == {0, 1, 2, 3}
         assert seen["inputs"] == {"w", "g", "lr", "t", "m", "v", "s3"}

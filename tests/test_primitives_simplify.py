@@ -183,6 +183,7 @@ def test_exchanged_state_survives_as_text():
         ("a = abs(g)\nupdate = sqrt(a)", "update = sqrt(g)"),
         ("a = negative(g)\na = norm(a)\nupdate = g * a", "a = norm(g)\nupdate = a * g"),
         ("a = sign(g)\nupdate = sign(a)", "update = sign(g)"),
+        ("a = g * 1.0\nb = negative(0.5)\nupdate = a + b", "update = g - 0.5"),
         ("a = square(g)\nupdate = abs(a)", "update = g * g"),
         ("update = g * 0.1", "update = g * 0.10000000149011612"),
     ],
