@@ -57,7 +57,6 @@ class Domain:
             baselines; None where programs leave nothing open.
         baselines: finds the baselines anew, given the same: figures by name, one baseline each; None where scores
             compare with none.
-        exports: what `pride export --to` offers beside text and python, by name: a function of program and card facts.
     """
 
     name: str

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from primitives.kinds import Kind, join, lifts
+from primitives.kinds import SCALAR, Kind, join, lifts
 
 
 class Scope(Enum):
@@ -81,8 +81,6 @@ class Primitive:
 
 
 def _lowest(inputs: tuple[Kind | None, ...]) -> Kind:
-    from primitives.kinds import SCALAR
-
     return inputs[0] if inputs and inputs[0] is not None else SCALAR
 
 
