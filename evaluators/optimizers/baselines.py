@@ -33,7 +33,7 @@ from primitives.simplify import canonicalize
 from primitives.text import parse
 
 BETA1 = (0.5, 0.7, 0.9)
-BETA2 = (0.8, 0.9, 0.99, 0.999)
+BETA2 = (0.6, 0.9, 0.99, 0.999)
 WEIGHT_DECAY = (0.0, 0.1, 1.0)
 SEEDS = 2
 """Seeds of replicate 0 that the setting is chosen on."""

@@ -11,7 +11,7 @@ from evaluators.optimizers.tasks.networks import autoencoder, classifier, dense,
 
 def digits_mlp() -> Task:
     """Classification with one hidden layer of 32 ReLU (2,410 parameters)."""
-    return _classifier("digits_mlp", (64, 32, 10), steps=150, learning_rates=LEARNING_RATES)
+    return _classifier("digits_mlp", (64, 32, 10), steps=60, learning_rates=LEARNING_RATES)
 
 
 def digits_deep_mlp() -> Task:
@@ -23,12 +23,12 @@ def digits_deep_mlp() -> Task:
 
 
 def digits_autoencoder() -> Task:
-    """Images through a bottleneck of 16 tanh (2,128 parameters).
+    """Images through a bottleneck of 32 tanh (4,192 parameters).
 
     The loss is the squared error summed over the pixels of an image. It is ill-conditioned: the mean image, which is
     left in, outweighs every other direction, so that a rule that follows the bare gradient creeps along those.
     """
-    layout = dense(64, 16, 64)
+    layout = dense(64, 32, 64)
     pixels = (data.digits()[0] / 16).astype(np.float32)
     train, valid, test = data.take(data.split(len(pixels), "digits"), pixels)
     return Task(
@@ -40,8 +40,8 @@ def digits_autoencoder() -> Task:
         valid=valid,
         test=test,
         batch=64,
-        steps=150,
-        doc="autoencoder 64-16-64, tanh, digits; squared error of an image with pixels from 0 to 1",
+        steps=80,
+        doc="autoencoder 64-32-64, tanh, digits; squared error of an image with pixels from 0 to 1",
     )
 
 

@@ -11,7 +11,7 @@ from primitives.layout import Layout
 
 def char_lm() -> Task:
     """The next of 48 symbols from 6: embedding of 6, one hidden layer of 32 tanh (3,056 parameters)."""
-    return _model("char_lm", data.TOPICS_A, context=6, hidden=32, steps=150, learning_rates=LEARNING_RATES)
+    return _model("char_lm", data.TOPICS_A, context=6, hidden=32, steps=50, learning_rates=LEARNING_RATES)
 
 
 def char_lm_large() -> Task:
@@ -37,8 +37,8 @@ def _model(
         return cross_entropy(forward(tensors, embedded, jnp.tanh), following)
 
     parts = data.split_text(data.text(source), name)
-    # All of the text to learn from; but validation ends every run of a search, and 1,024 windows cost few per cent.
-    limits = (None, 1024, 8192)
+    # All of the text to learn from; but validation ends every run of a search, and 512 windows cost few per cent.
+    limits = (None, 512, 8192)
     train, valid, test = (data.windows(part, context, limit) for part, limit in zip(parts, limits, strict=True))
     return Task(
         name=name,
