@@ -338,6 +338,7 @@ def test_other_settings_and_code_never_meet_old_figures(tunings, tmp_path, monke
         (baselines, "WEIGHT_DECAY", (0.0, 0.5)),
         (baselines, "SEEDS", 4),
         (jax, "__version__", "0.0.0"),
+        (baselines, "processor", lambda: "another CPU"),
         (baselines, "_code", lambda: "other"),
     ):
         before = len(tunings)
