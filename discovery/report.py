@@ -13,32 +13,7 @@ from archive.store import Store
 from discovery.config import Config
 from discovery.run import axes, stored_config
 from evaluators.domain import Domain, load
-from primitives.graph import Graph, check
-from primitives.program import Program
-from primitives.simplify import canonicalize, to_program
-from primitives.text import parse, render
-
-
-def canonical_graph(text: str, domain: Domain) -> Graph:
-    """Returns the canonical form of a program text.
-
-    Raises:
-        ProgramError: the text does not check.
-    """
-    program = parse(text, domain.interface, domain.vocabulary)
-    return canonicalize(check(program, domain.vocabulary), domain.vocabulary, domain.dtype)
-
-
-def readable(graph: Graph, domain: Domain) -> Program:
-    """Returns a canonical graph as a program in the domain's own words."""
-    interface = domain.interface
-    outputs = tuple(name for name, _ in interface.outputs)
-    return to_program(graph, outputs, interface.function, tuple(name for name, _ in interface.inputs))
-
-
-def canonical_text(text: str, domain: Domain) -> str:
-    """Returns the text of the canonical form of a program text."""
-    return render(readable(canonical_graph(text, domain), domain), domain.vocabulary)
+from evaluators.forms import canonical_graph, canonical_text
 
 
 def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:

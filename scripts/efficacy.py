@@ -81,9 +81,10 @@ class Job:
 def search(job: Job, folder: Path) -> dict[str, Any]:
     """Runs or resumes a search until it has spent its steps, and judges its best rule anew."""
     from discovery.progress import Progress
-    from discovery.report import canonical_graph, history, summary
+    from discovery.report import history, summary
     from discovery.run import Run
     from evaluators.domain import load
+    from evaluators.forms import canonical_graph
 
     config, stop = job.load(), threading.Event()
 

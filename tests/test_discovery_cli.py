@@ -143,13 +143,14 @@ def test_traceback_shows_where_an_error_came_up(pride, monkeypatch):
     assert pride("config", "nowhere")[0] == 1
 
 
-def test_help_and_config_load_neither_jax_nor_ray():
+def test_quick_commands_load_neither_jax_nor_ray_nor_the_loop():
     probe = (
         "import sys\nfrom discovery.cli.app import app\n"
-        "for args in (['--help'], ['config'], ['config', 'optimizers'], ['check', 'lion']):\n"
+        "for args in (['--help'], ['config'], ['config', 'optimizers'], ['check', 'lion'],\n"
+        "             ['simplify', 'lion']):\n"
         "    try: app(args)\n"
         "    except SystemExit: pass\n"
-        "print([m for m in ('jax', 'ray', 'torch', 'scipy') if m in sys.modules], file=sys.stderr)"
+        "print([m for m in ('jax', 'ray', 'torch', 'scipy', 'discovery.run') if m in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
