@@ -9,7 +9,8 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, model_validator
 
 from discovery.budget import Budget, parse_budget
-from discovery.settings import Section, commented, nearest, override, read_yaml, setting, validate
+from discovery.settings import Section, commented, override, read_yaml, setting, validate
+from primitives.names import nearest
 
 
 class Strategy(Section):

@@ -7,11 +7,11 @@ from typing import Any
 from archive.evaluation import Evaluation, Status, TaskResult
 from discovery.config import Config, options
 from discovery.device import cache_folder
-from discovery.settings import nearest
 from discovery.sources import read_source
 from evaluators.domain import Domain, Evaluator, load
 from evaluators.forms import canonical_graph
 from primitives.graph import Graph
+from primitives.names import nearest
 from primitives.program import ProgramError
 
 
