@@ -313,6 +313,14 @@ def train(w, g, lr):
     honest.check(run_optax(emit_optax(program, vocabulary, "rule", dtype="float64"), inputs))
 
 
+def test_a_variable_may_have_the_name_of_the_rule():
+    text = "def train(w, g, lion, lr):\n    lion = lion + g\n    update = lion * lr\n    return update, lion"
+    program, inputs = program_of(text), draw_inputs(0)
+    honest = band(canonical(program), HERO, LAYOUT, inputs)
+    honest.check(run_python(emit_python(program, HERO, "lion", "float64"), inputs))
+    honest.check(run_optax(emit_optax(program, HERO, "lion", dtype="float64"), inputs, "lion"))
+
+
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
