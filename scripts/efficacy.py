@@ -29,7 +29,8 @@ from scipy import stats
 
 from archive.evaluation import Status
 from discovery.budget import Budget
-from discovery.config import Config, load_config, options
+from discovery.config import Config, options
+from discovery.config_file import load_config
 from discovery.device import cache_folder, configure, describe
 
 VARIANTS: dict[str, tuple[str, ...]] = {

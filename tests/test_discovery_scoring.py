@@ -12,7 +12,8 @@ import toy
 from archive import library
 from archive.evaluation import Evaluation, Status, TaskResult
 from discovery import scoring
-from discovery.config import build, options
+from discovery.config import options
+from discovery.config_file import build
 from discovery.scoring import baselines, score
 from evaluators.domain import load
 from evaluators.forms import canonical_graph

@@ -14,7 +14,8 @@ import jax
 
 from archive import library
 from discovery.bench.breeding import population
-from discovery.config import Config, load_config, options
+from discovery.config import Config, options
+from discovery.config_file import load_config
 from discovery.device import cache_folder, configure
 from discovery.starts import load_starts
 from discovery.worker import Worker

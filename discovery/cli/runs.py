@@ -52,7 +52,7 @@ def run(
       pride run configs/optimizers.yaml --budget 36h --out runs/long
       pride run optimizers --set seed=1 --set archive.depth=5 --budget 20000
     """
-    from discovery.config import find_config, load_config
+    from discovery.config_file import find_config, load_config
     from discovery.imports import check_imports
 
     check_imports()
