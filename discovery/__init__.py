@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from discovery.config import Config, load_config
+    from discovery.config import Config
+    from discovery.config_file import load_config
     from discovery.run import Run
 
 __all__ = ["Run", "Config", "load_config"]
@@ -11,10 +12,14 @@ __all__ = ["Run", "Config", "load_config"]
 
 def __getattr__(name: str) -> Any:
     """Loads what is asked for: `pride --help` must not wait for the engine."""
-    if name in ("Config", "load_config"):
-        from discovery import config
+    if name == "Config":
+        from discovery.config import Config
 
-        return getattr(config, name)
+        return Config
+    if name == "load_config":
+        from discovery.config_file import load_config
+
+        return load_config
     if name == "Run":
         from discovery.run import Run
 

@@ -8,6 +8,8 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from evaluators.processor import processor
+
 _ONE_THREAD = ("--xla_cpu_multi_thread_eigen=false", "intra_op_parallelism_threads=1")
 
 
@@ -37,17 +39,6 @@ def configure() -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
-
-
-def processor() -> str:
-    """Returns the name of the CPU."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 _ASK = "import jax; device = jax.devices()[0]; print(f'{device.platform}: {device.device_kind}')"

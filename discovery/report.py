@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from archive.elite import Elite
+from archive.evaluation import Status
 from archive.grid import Grid
 from archive.lineage import ancestors
 from archive.records import ProgramRecord
@@ -12,32 +13,7 @@ from archive.store import Store
 from discovery.config import Config
 from discovery.run import axes, stored_config
 from evaluators.domain import Domain, load
-from primitives.graph import Graph, check
-from primitives.program import Program
-from primitives.simplify import canonicalize, to_program
-from primitives.text import parse, render
-
-
-def canonical_graph(text: str, domain: Domain) -> Graph:
-    """Returns the canonical form of a program text.
-
-    Raises:
-        ProgramError: the text does not check.
-    """
-    program = parse(text, domain.interface, domain.vocabulary)
-    return canonicalize(check(program, domain.vocabulary), domain.vocabulary, domain.dtype)
-
-
-def readable(graph: Graph, domain: Domain) -> Program:
-    """Returns a canonical graph as a program in the domain's own words."""
-    interface = domain.interface
-    outputs = tuple(name for name, _ in interface.outputs)
-    return to_program(graph, outputs, interface.function, tuple(name for name, _ in interface.inputs))
-
-
-def canonical_text(text: str, domain: Domain) -> str:
-    """Returns the text of the canonical form of a program text."""
-    return render(readable(canonical_graph(text, domain), domain), domain.vocabulary)
+from evaluators.forms import canonical_graph, canonical_text
 
 
 def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
@@ -46,6 +22,12 @@ def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
     Args:
         folder: the run folder.
         top: number of elites, one for each behaviour, best lower bound first.
+
+    Returns:
+        What `pride show --json` prints. `corrected` tells of the elites that were evaluated again: how many they are
+        (`elites`), their QD score by the new replicates alone (`qd_score`) and, to compare, by the first one, which
+        they were let in for (`first_qd_score`); None where there are none. `restarts` is None where the configuration
+        has none.
 
     Raises:
         ValueError: no run folder, damaged, or of a newer version.
@@ -58,6 +40,7 @@ def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
         grid = _grid(store, config, domain)
         statistics = grid.statistics(config.archive.qd_offset)
         best = [_elite(store, elite, domain) for elite in ranked(grid)[:top]]
+        counters: dict[str, int] = store.state().get("counters", {})
         return {
             "domain": config.domain,
             "seed": config.seed,
@@ -72,15 +55,15 @@ def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
             "cells": statistics.cells,
             "coverage": statistics.coverage,
             "qd_score": statistics.qd_score,
+            "corrected": _corrected(store, grid, config.archive.qd_offset),
+            "restarts": None if config.restart.from_ == "none" else counters.get("restarts", 0),
             "best": best[0] if best else None,
             "top": best,
             "steps": figures.get("steps", 0),
             "seconds": figures.get("seconds", 0.0),
             "seconds_by_part": figures.get("seconds_by_part", {}),
             "counterfactual": {
-                key.partition(".")[2]: count
-                for key, count in store.state().get("counters", {}).items()
-                if key.startswith("counterfactual.")
+                key.partition(".")[2]: count for key, count in counters.items() if key.startswith("counterfactual.")
             },
             "finished": bool(store.meta.get("finished", False)),
         }
@@ -98,6 +81,22 @@ def _grid(store: Store, config: Config, domain: Domain) -> Grid:
     grid = Grid(axes(config, domain), config.archive.depth, config.archive.pessimism)
     grid.restore(store.elites())
     return grid
+
+
+def _corrected(store: Store, grid: Grid, offset: float) -> dict[str, Any] | None:
+    """QD score of the elites that were evaluated again; those that are left out would weigh like lost ones."""
+    again = [elite for elite in grid.elites() if elite.count > 1]
+    held = {
+        elite.behaviour: [e for e in store.evaluations(elite.behaviour) if e.status is not Status.FAULT]
+        for elite in again
+    }
+    if not held:
+        return None
+    return {
+        "elites": len(again),
+        "qd_score": grid.corrected({key: found[1:] for key, found in held.items()}).qd_score(offset),
+        "first_qd_score": grid.corrected({key: found[:1] for key, found in held.items()}).qd_score(offset),
+    }
 
 
 def _elite(store: Store, elite: Elite, domain: Domain) -> dict[str, Any]:

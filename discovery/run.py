@@ -16,7 +16,8 @@ from pathlib import Path
 from archive.cache import Hit, Layer
 from archive.store import Store
 from discovery.budget import Budget
-from discovery.config import Config, build, dump
+from discovery.config import Config
+from discovery.config_file import build, dump
 from discovery.device import cache_folder, configure, describe
 from discovery.executors import Executor
 from discovery.plan import Plan

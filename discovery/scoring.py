@@ -7,12 +7,12 @@ from typing import Any
 from archive.evaluation import Evaluation, Status, TaskResult
 from discovery.config import Config, options
 from discovery.device import cache_folder
-from discovery.settings import nearest
 from discovery.sources import read_source
 from evaluators.domain import Domain, Evaluator, load
-from primitives.graph import Graph, check
+from evaluators.forms import canonical_graph
+from primitives.graph import Graph
+from primitives.names import nearest
 from primitives.program import ProgramError
-from primitives.simplify import canonicalize
 
 
 def score(
@@ -75,8 +75,7 @@ def _stage(domain: Domain, config: Config, name: str | None) -> int:
 
 def _scored(file: str, domain: Domain, evaluator: Evaluator, stages: range, replicates: int) -> dict[str, Any]:
     try:
-        program = read_source(file, domain)
-        graph = canonicalize(check(program, domain.vocabulary), domain.vocabulary, domain.dtype)
+        graph = canonical_graph(read_source(file, domain), domain)
     except ProgramError as error:
         return _outcome(file, Status.INVALID, message=str(error).removeprefix(f"{file}: "))
     static = domain.static_descriptors(graph)

@@ -4,18 +4,19 @@ Every setting is a pydantic field that carries a default, a unit, a range and a 
 back for error texts and for `pride config`. Nothing here knows a particular setting.
 """
 
-import difflib
 import json
 import re
 import textwrap
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
+
+from primitives.names import nearest
 
 MAX_CHARACTERS = 1_000_000
 """Longest configuration text that is read."""
@@ -154,12 +155,6 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
     if first["type"] == "missing":
         return f"{key} is missing; it must be {values(field)}: {field.description}"
     return f"{key} must be {values(field)}, got {_shown(first['input'])}; {field.description}"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Returns `; did you mean ...?`, or nothing where no known name is near."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _unknown(path: tuple[Any, ...], owner: type[BaseModel]) -> str:

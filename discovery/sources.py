@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from archive import library
-from discovery.settings import nearest
 from evaluators.domain import Domain
+from primitives.names import nearest
 from primitives.program import Program, ProgramError
 from primitives.text import MAX_TEXT, parse, read_program
 

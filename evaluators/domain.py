@@ -1,7 +1,5 @@
 """A domain: what programs are for, and how they are judged."""
 
-import difflib
-import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from pydantic import BaseModel
 
 from archive.descriptor import Descriptor
 from archive.evaluation import Evaluation
+from evaluators.plugins import find
 from primitives.graph import Graph
 from primitives.primitive import Vocabulary
 from primitives.program import Interface
@@ -87,19 +86,7 @@ def load(name: str) -> Domain:
     Raises:
         ValueError: there is no such domain.
     """
-    module, _, attribute = name.partition(":")
-    if not attribute:
-        if name not in names():
-            near = difflib.get_close_matches(name, names(), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"a domain must be one of {', '.join(names())} or module:NAME, got {name!r}{hint}")
-        module, attribute = f"evaluators.{name}", "DOMAIN"
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"a domain must be importable, got {name!r}: {error}; check the spelling and the path"
-        ) from None
+    found = find("domain", name, "evaluators", names())
     if not isinstance(found, Domain):
         raise ValueError(f"{name!r} must be a Domain, got {type(found).__name__}; name the DOMAIN object")
     return found

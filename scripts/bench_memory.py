@@ -25,7 +25,8 @@ import typer
 
 from archive.cache import Cache
 from archive.store import Store
-from discovery.config import Config, build
+from discovery.config import Config
+from discovery.config_file import build
 from discovery.device import configure, describe
 from discovery.progress import Progress
 

@@ -29,7 +29,8 @@ from scipy import stats
 
 from archive.evaluation import Status
 from discovery.budget import Budget
-from discovery.config import Config, load_config, options
+from discovery.config import Config, options
+from discovery.config_file import load_config
 from discovery.device import cache_folder, configure, describe
 
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -81,9 +82,10 @@ class Job:
 def search(job: Job, folder: Path) -> dict[str, Any]:
     """Runs or resumes a search until it has spent its steps, and judges its best rule anew."""
     from discovery.progress import Progress
-    from discovery.report import canonical_graph, history, summary
+    from discovery.report import history, summary
     from discovery.run import Run
     from evaluators.domain import load
+    from evaluators.forms import canonical_graph
 
     config, stop = job.load(), threading.Event()
 

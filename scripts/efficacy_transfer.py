@@ -87,8 +87,8 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _found(text: str, task: Any) -> Runs:
-    from discovery.report import canonical_graph
     from evaluators.domain import load
+    from evaluators.forms import canonical_graph
     from evaluators.optimizers.training import compiled
 
     domain = load("optimizers")

@@ -18,8 +18,8 @@ from scipy import stats
 
 from archive import library
 from discovery.device import configure, describe
-from discovery.report import canonical_graph
 from evaluators.domain import load
+from evaluators.forms import canonical_graph
 
 RULES = ("adamw", "adamw_uncorrected", "adam", "rmsprop", "heavy_ball", "nesterov", "sgd", "sign_sgd", "lion")
 LEVEL = 0.95

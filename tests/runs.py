@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from discovery.config import Config, build
+from discovery.config import Config
+from discovery.config_file import build
 from discovery.run import Run
 from discovery.worker import Worker
 

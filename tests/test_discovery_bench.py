@@ -8,7 +8,7 @@ import pytest
 from discovery.bench import _one_core, compilation, loops, markdown
 from discovery.bench.breeding import breeding, population
 from discovery.bench.searching import searches
-from discovery.config import build
+from discovery.config_file import build
 from evaluators.domain import load
 from primitives.graph import check
 from primitives.simplify import canonicalize

@@ -143,13 +143,14 @@ def test_traceback_shows_where_an_error_came_up(pride, monkeypatch):
     assert pride("config", "nowhere")[0] == 1
 
 
-def test_help_and_config_load_neither_jax_nor_ray():
+def test_quick_commands_load_neither_jax_nor_ray_nor_the_loop():
     probe = (
         "import sys\nfrom discovery.cli.app import app\n"
-        "for args in (['--help'], ['config'], ['config', 'optimizers'], ['check', 'lion']):\n"
+        "for args in (['--help'], ['config'], ['config', 'optimizers'], ['check', 'lion'],\n"
+        "             ['simplify', 'lion']):\n"
         "    try: app(args)\n"
         "    except SystemExit: pass\n"
-        "print([m for m in ('jax', 'ray', 'torch', 'scipy') if m in sys.modules], file=sys.stderr)"
+        "print([m for m in ('jax', 'ray', 'torch', 'scipy', 'discovery.run') if m in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
@@ -317,6 +318,7 @@ def test_a_run_is_made_shown_resumed_and_exported(pride):
     status, shown, _ = pride("show", "a")
     assert status == 0
     assert all(word in shown for word in ("known before", "coverage", "QD score", "score", "rule"))
+    assert "restarts" not in shown
 
     best = ended["best"]["id"]
     report = json.loads(pride("program", "a", best, "--json")[1])
@@ -351,6 +353,15 @@ def test_a_run_ends_with_the_best_and_what_to_type_next(pride):
     assert status == 0
     for command in ("pride program somewhere", "pride export somewhere", "pride resume somewhere --budget"):
         assert command in out
+
+
+def test_show_tells_of_second_evaluations_and_restarts(pride):
+    settings = ("reevaluate=0.2", "restart={from: best, patience: 1}")
+    assert pride("run", "toy.yaml", "--workers", "1", "--out", "a", *(f"--set={one}" for one in settings))[0] == 0
+    found = json.loads(pride("show", "a", "--json")[1])
+    shown = pride("show", "a")[1]
+    assert f"corrected QD score {found['corrected']['qd_score']:.4g}" in shown
+    assert f"restarts         {found['restarts']}\n" in shown
 
 
 def test_a_run_without_a_folder_makes_one_under_runs(pride):

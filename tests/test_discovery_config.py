@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discovery.budget import Budget, parse_budget
-from discovery.config import Config, build, describe, dump, find_config, load_config, options, shipped_configs
+from discovery.config import Config, options
+from discovery.config_file import build, describe, dump, find_config, load_config, shipped_configs
 from discovery.settings import read_yaml
 
 TOY = """

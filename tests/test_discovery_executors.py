@@ -14,7 +14,7 @@ import pytest
 from runs import configuration, contents, execute
 
 from archive.store import Store
-from discovery.config import build, dump
+from discovery.config_file import build, dump
 from discovery.executors.in_process import InProcess
 from discovery.run import Run, make_executor
 from discovery.worker import BreedUnit, EvaluateUnit, Item, Worker

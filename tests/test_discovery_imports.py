@@ -65,7 +65,7 @@ def test_the_wheel_holds_everything_and_works_outside_the_checkout(tmp_path):
         "from discovery.imports import check_imports; check_imports()\n"
         "import archive, discovery, evaluators, primitives\n"
         "print(*{m.__file__ for m in (archive, discovery, evaluators, primitives)}, sep='\\n')\n"
-        "from discovery.config import load_config\n"
+        "from discovery.config_file import load_config\n"
         "assert load_config('optimizers') == load_config('configs/optimizers.yaml')\n"
         "from discovery.cli.app import app; app(['check', 'lion'], standalone_mode=False)"
     )

@@ -13,7 +13,7 @@ import pytest
 from runs import configuration, contents, execute
 
 from archive.store import Store
-from discovery.config import build, dump
+from discovery.config_file import build, dump
 from discovery.run import Run
 
 ROOT = Path(__file__).parent.parent

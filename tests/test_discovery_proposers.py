@@ -108,7 +108,7 @@ def test_an_outsider_is_named_by_its_module(monkeypatch: pytest.MonkeyPatch) -> 
         load("no_such_module_at_all:X")
 
 
-@pytest.mark.parametrize(("name", "hint"), [("mutations", "did you mean 'mutation'"), ("", "or module:NAME")])
+@pytest.mark.parametrize(("name", "hint"), [("mutations", "did you mean 'mutation'"), ("", "or package.module:NAME")])
 def test_an_unknown_name_lists_what_there_is(name: str, hint: str) -> None:
     with pytest.raises(ValueError, match=hint) as error:
         load(name)

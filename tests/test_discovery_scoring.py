@@ -12,10 +12,11 @@ import toy
 from archive import library
 from archive.evaluation import Evaluation, Status, TaskResult
 from discovery import scoring
-from discovery.config import build, options
-from discovery.report import canonical_graph
+from discovery.config import options
+from discovery.config_file import build
 from discovery.scoring import baselines, score
 from evaluators.domain import load
+from evaluators.forms import canonical_graph
 from evaluators.optimizers import WIDE
 
 KEYS = ["file", "status", "score", "tasks", "descriptors", "message"]

@@ -14,7 +14,7 @@ from archive.elite import Elite
 from archive.grid import Grid
 from archive.records import to_json
 from discovery.config import Strategy as Options
-from discovery.config import build
+from discovery.config_file import build
 from discovery.proposers import names as proposer_names
 from discovery.strategies import Scored, load, names
 from primitives.ops import HERO

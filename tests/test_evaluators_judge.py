@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import re
 from dataclasses import asdict, astuple, replace
 from itertools import product
 
@@ -20,10 +21,11 @@ from archive.evaluation import Status
 from evaluators.optimizers import DOMAIN, baselines
 from evaluators.optimizers.baselines import SEEDS, Setting, adamw, best_rate, measure, tune, tuned
 from evaluators.optimizers.judge import CLIP, IGNORES_RATE, TOLERANCE, Judge, task_score, tolerance
-from evaluators.optimizers.options import Options, Stage
+from evaluators.optimizers.options import Limits, Options, Stage
 from evaluators.optimizers.training import Training
 from primitives.encode import Capacity
 from primitives.graph import Graph, check
+from primitives.interpreter import Machine
 from primitives.ops import HERO
 from primitives.program import OPTIMIZER
 from primitives.simplify import canonicalize
@@ -190,12 +192,49 @@ def test_what_is_finite_at_no_learning_rate_diverged(judge, factor):
     assert found.tasks["linear"].loss is None
 
 
-def test_what_the_machine_has_no_room_for_is_invalid():
-    small = Judge(Options(tasks=TASKS[:1]), None, Capacity(tensors=12, smalls=8, instructions=4))
-    found = small.evaluate(rule("adamw"), 0)
+NARROW = {"tensors": 16, "smalls": 16, "instructions": 16}
+WIDE = {"tensors": 64, "smalls": 64, "instructions": 64}
+
+
+def crowded(values: int) -> Graph:
+    """A rule that holds as many tensors at once."""
+    held = "".join(f"    a{i} = power(g, {i + 2}.0)\n" for i in range(values))
+    total = "".join(f"    update = update * a{i}\n" for i in reversed(range(values)))
+    return graph_of(f"def train(w, g, lr):\n{held}    update = g * lr\n{total}    return update\n")
+
+
+@pytest.mark.parametrize(
+    ("capacity", "words"),
+    [
+        (NARROW, "at most 13 constants"),
+        (NARROW | {"smalls": 64}, "at most 16 live TENSOR values"),
+        (WIDE | {"instructions": 16}, "at most 16 instructions"),
+        (WIDE, None),
+    ],
+)
+def test_what_the_interpreter_has_no_room_for_is_invalid(folder, capacity, words):
+    judge = Judge(Options(tasks=TASKS[:1], capacity=Limits(**capacity)), folder)
+    found = judge.evaluate(crowded(20), 0)
+    if words is None:
+        assert found.status is not Status.INVALID
+        return
     assert found.status is Status.INVALID
-    assert "shorten it" in found.message
+    assert re.search(f"{words}.*; shorten it", found.message)
     assert "\n" not in found.message
+
+
+def test_the_least_capacity_has_room_for_the_library_and_the_baselines():
+    machine = Machine(HERO, OPTIMIZER, training().task.layout, Capacity(**NARROW))
+    with pytest.raises(ValidationError, match="greater than or equal to 16"):
+        Limits(tensors=15)
+    for setting in product(baselines.BETA1, baselines.BETA2, baselines.WEIGHT_DECAY):
+        machine.encode(adamw(*setting))
+    for name in library.names():
+        machine.encode(rule(name))
+
+
+def test_the_usual_capacity_is_that_of_the_interpreter():
+    assert Capacity(**Options().capacity.model_dump()) == Capacity()
 
 
 # --- descriptors ------------------------------------------------------------------------------------------------------
@@ -299,6 +338,7 @@ def test_other_settings_and_code_never_meet_old_figures(tunings, tmp_path, monke
         (baselines, "WEIGHT_DECAY", (0.0, 0.5)),
         (baselines, "SEEDS", 4),
         (jax, "__version__", "0.0.0"),
+        (baselines, "processor", lambda: "another CPU"),
         (baselines, "_code", lambda: "other"),
     ):
         before = len(tunings)

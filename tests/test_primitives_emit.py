@@ -14,6 +14,7 @@ import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inputs import LAYOUT, draw_inputs
 from rounding import Band, band
 from strategies import MODERATE, programs
 
@@ -21,7 +22,6 @@ from archive import library
 from primitives.emit import emit_optax, emit_python, emit_text
 from primitives.graph import Graph, check
 from primitives.kinds import SCALAR, TENSOR
-from primitives.layout import Layout
 from primitives.ops import HERO
 from primitives.primitive import Primitive, Scope, Vocabulary
 from primitives.program import OPTIMIZER, Interface, Program, ProgramError, Statement
@@ -29,9 +29,8 @@ from primitives.reference import step, zero_state
 from primitives.simplify import canonical_key, canonicalize
 from primitives.text import parse, render
 
-SHAPES = {"a": (4, 3), "b": (3,)}
-LAYOUT = Layout(tuple(SHAPES.values()))
-STEPS = 3
+NAMES = ("a", "b")
+"""Keys of the parameters."""
 FLOAT32 = st.one_of(st.sampled_from((0.9, 0.999, 0.1, 1e-8, 2.0, -0.5)), st.floats(-4.0, 4.0))
 AWKWARD = (
     *("np", "jnp", "jax", "optax", "state", "State", "params", "grads", "updates", "update", "count", "dtype", "flat"),
@@ -64,23 +63,12 @@ def load(source: str) -> dict[str, Any]:
     return module
 
 
-def draw_inputs(seed: int) -> list[dict]:
-    rng = np.random.default_rng(seed)
-    inputs = []
-    for t in range(STEPS):
-        g = rng.normal(size=LAYOUT.size) * 10.0 ** rng.uniform(-4.0, 0.5, LAYOUT.size)
-        g[t::5] = 0.0
-        w, lr = rng.normal(size=LAYOUT.size), np.float64(rng.uniform(1e-3, 0.5))
-        inputs.append({"w": w, "g": g, "lr": lr, "t": np.float64(t + 1)})
-    return inputs
-
-
 def tree(x: np.ndarray) -> dict[str, np.ndarray]:
-    return dict(zip(SHAPES, LAYOUT.split(x), strict=True))
+    return dict(zip(NAMES, LAYOUT.split(x), strict=True))
 
 
 def flat(leaves: dict[str, Any]) -> np.ndarray:
-    return np.concatenate([np.ravel(np.asarray(leaves[name])) for name in SHAPES])
+    return np.concatenate([np.ravel(np.asarray(leaves[name])) for name in NAMES])
 
 
 def run_python(source: str, inputs: list[dict]) -> np.ndarray:
@@ -313,6 +301,14 @@ def train(w, g, lr):
     honest.check(run_optax(emit_optax(program, vocabulary, "rule", dtype="float64"), inputs))
 
 
+def test_a_variable_may_have_the_name_of_the_rule():
+    text = "def train(w, g, lion, lr):\n    lion = lion + g\n    update = lion * lr\n    return update, lion"
+    program, inputs = program_of(text), draw_inputs(0)
+    honest = band(canonical(program), HERO, LAYOUT, inputs)
+    honest.check(run_python(emit_python(program, HERO, "lion", "float64"), inputs))
+    honest.check(run_optax(emit_optax(program, HERO, "lion", dtype="float64"), inputs, "lion"))
+
+
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
@@ -352,7 +348,7 @@ def test_python_source_takes_dicts_in_any_order_and_lists_and_keeps_types():
     )
     assert isinstance(listed, list)
     assert isinstance(list_state.m, list)
-    for name, part in zip(SHAPES, listed, strict=True):
+    for name, part in zip(NAMES, listed, strict=True):
         assert updates[name].dtype == state.m[name].dtype == np.float32
         np.testing.assert_array_equal(updates[name], part)
         np.testing.assert_array_equal(updates[name], other[name])

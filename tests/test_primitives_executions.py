@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inputs import LAYOUT, draw_inputs
 from oracle import Tensor, execute, lift
 from rounding import band
 from strategies import MODERATE, programs
@@ -23,33 +24,17 @@ from primitives.encode import Capacity
 from primitives.graph import Graph, Node, check
 from primitives.interpreter import Machine
 from primitives.kinds import LEAF, SCALAR, TENSOR
-from primitives.layout import Layout
 from primitives.ops import HERO
 from primitives.program import OPTIMIZER, Interface
 from primitives.reference import step, values, zero_state
 from primitives.simplify import canonicalize
 from primitives.text import parse
 
-LAYOUT = Layout(((4, 3), (3,)))
-STEPS = 3
 FLOAT32 = st.one_of(
     st.sampled_from((0.9, 0.999, 0.01, 1.0, -1.0, 0.0, -0.0, 1e-8, 2.0, -0.5)),
     st.floats(-4.0, 4.0),
     st.floats(-(2.0**99), 2.0**99, width=32),
 )
-
-
-def draw_inputs(seed: int) -> list[dict]:
-    """Inputs of a few steps: magnitudes from 1e-4 to 3, both signs, exact zeros."""
-    rng = np.random.default_rng(seed)
-    inputs = []
-    for t in range(STEPS):
-        g = rng.normal(size=LAYOUT.size) * 10.0 ** rng.uniform(-4.0, 0.5, LAYOUT.size)
-        g[t::5] = 0.0
-        w, lr = rng.normal(size=LAYOUT.size), np.float64(rng.uniform(1e-3, 0.5))
-        w.flags.writeable = g.flags.writeable = False  # no execution may write to its inputs
-        inputs.append({"w": w, "g": g, "lr": lr, "t": np.float64(t + 1)})
-    return inputs
 
 
 def compiled(graph: Graph, inputs: list[dict], jit: bool) -> np.ndarray:

@@ -4,8 +4,9 @@ Each rule is a file `<name>.py` here: a comment that names it and its source, an
 `primitives.text`.
 """
 
-import difflib
 from importlib import resources
+
+from primitives.names import nearest
 
 
 def names() -> tuple[str, ...]:
@@ -22,7 +23,6 @@ def text(name: str) -> str:
     """
     known = names()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "; choose one of them"
+        hint = nearest(name, known) or "; choose one of them"
         raise ValueError(f"a rule must be one of {', '.join(known)}, got {name!r}{hint}")
     return resources.files(__name__).joinpath(f"{name}.py").read_text("utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from discovery.bench.page import markdown
-from discovery.config import load_config
+from discovery.config_file import load_config
 from discovery.device import configure, describe
 
 __all__ = ["ROUNDS", "SEARCH_SECONDS", "bench", "markdown"]

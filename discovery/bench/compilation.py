@@ -14,12 +14,13 @@ import jax
 
 from archive import library
 from discovery.bench.breeding import population
-from discovery.config import Config, load_config, options
+from discovery.config import Config, options
+from discovery.config_file import load_config
 from discovery.device import cache_folder, configure
-from discovery.report import canonical_graph
 from discovery.starts import load_starts
 from discovery.worker import Worker
 from evaluators.domain import load
+from evaluators.forms import canonical_graph
 from evaluators.optimizers.judge import Judge
 from evaluators.optimizers.training import compiled
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from archive import library
 from discovery.config import Config, options
-from discovery.report import canonical_graph
 from evaluators.domain import load
+from evaluators.forms import canonical_graph
 from evaluators.optimizers.judge import Judge
 from evaluators.optimizers.options import Options
 from evaluators.optimizers.task import Task

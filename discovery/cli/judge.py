@@ -36,7 +36,7 @@ def score(
       pride score mine.py lion adamw --config optimizers --replicates 4
       pride score found.py --config optimizers --learning-rates wide --json
     """
-    from discovery.config import load_config
+    from discovery.config_file import load_config
 
     config = load_config(source, overrides or ())
     _configure()
@@ -85,7 +85,7 @@ def baselines(source: ConfigSource = "optimizers", overrides: Overrides = None, 
     Example:
       pride baselines --config optimizers
     """
-    from discovery.config import load_config
+    from discovery.config_file import load_config
 
     config = load_config(source, overrides or ())
     _configure()

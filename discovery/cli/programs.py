@@ -11,7 +11,6 @@ from discovery.cli.output import key_text, print_facts, print_json, remark, say
 
 if TYPE_CHECKING:
     from evaluators.domain import Domain
-    from primitives.graph import Graph
     from primitives.program import Program
 
 Target = Literal["text", "python", "optax"]
@@ -43,8 +42,9 @@ def check(files: ProgramFiles, domain: DomainName = "optimizers", as_json: Json 
 def _checked(file: str, domain_name: str) -> dict[str, Any]:
     from discovery.sources import read_source
     from evaluators.domain import load
+    from evaluators.forms import canonical_graph, program_of
     from primitives.program import ProgramError
-    from primitives.simplify import canonical_key, to_program
+    from primitives.simplify import canonical_key
     from primitives.text import render, structural_key
 
     domain = load(domain_name)
@@ -57,13 +57,11 @@ def _checked(file: str, domain_name: str) -> dict[str, Any]:
         program = read_source(file, domain)
         key = structural_key(program, domain.vocabulary)
         outcome.update(structural=key_text(key), statements=len(program.statements))
-        graph = canonical(program, domain)
+        graph = canonical_graph(program, domain)
         outcome["error"] = domain.refuse(graph)
     except ProgramError as error:
         outcome["error"] = str(error).removeprefix(f"{file}: ")
         return outcome
-    outputs = tuple(name for name, _ in domain.interface.outputs)
-    inputs = tuple(name for name, _ in domain.interface.inputs)
     fingerprint = domain.fingerprint(graph) if outcome["error"] is None else None
     outcome.update(
         valid=outcome["error"] is None,
@@ -71,7 +69,7 @@ def _checked(file: str, domain_name: str) -> dict[str, Any]:
         fingerprint=None if fingerprint is None else key_text(fingerprint),
         canonical_statements=graph.size,
         state_buffers=len(graph.state),
-        canonical_text=render(to_program(graph, outputs, domain.interface.function, inputs), domain.vocabulary),
+        canonical_text=render(program_of(graph, domain), domain.vocabulary),
     )
     return outcome
 
@@ -112,19 +110,19 @@ def simplify(
       pride simplify raw_lion --reals
       pride simplify mine.py > short.py
     """
-    from discovery.report import readable
     from discovery.sources import read_source
     from evaluators.domain import load
+    from evaluators.forms import canonical_graph, program_of
     from primitives.emit.text import emit_text
     from primitives.reals import rewrite_over_reals
 
     where = load(domain)
     program = read_source(file, where)
-    graph = canonical(program, where)
+    graph = canonical_graph(program, where)
     if reals:
         remark("rewritten over the real numbers: its bits differ from the program's; score it before you trust it")
         graph = rewrite_over_reals(graph, where.vocabulary)
-    text = emit_text(readable(graph, where) if reals else program, where.vocabulary, where.dtype)
+    text = emit_text(program_of(graph, where) if reals else program, where.vocabulary, where.dtype)
     if not as_json:
         say(text.rstrip())
         return
@@ -217,11 +215,3 @@ def _emit(program: "Program", domain: "Domain", to: Target, name: str, rate: flo
     from primitives.emit.text import emit_text
 
     return emit_text(program, domain.vocabulary, domain.dtype)
-
-
-def canonical(program: "Program", domain: "Domain") -> "Graph":
-    """Returns the canonical form of a program."""
-    from primitives.graph import check as lower
-    from primitives.simplify import canonicalize
-
-    return canonicalize(lower(program, domain.vocabulary), domain.vocabulary, domain.dtype)

@@ -52,7 +52,7 @@ def run(
       pride run configs/optimizers.yaml --budget 36h --out runs/long
       pride run optimizers --set seed=1 --set archive.depth=5 --budget 20000
     """
-    from discovery.config import find_config, load_config
+    from discovery.config_file import find_config, load_config
     from discovery.imports import check_imports
 
     check_imports()
@@ -182,6 +182,7 @@ def _print_summary(found: Mapping[str, Any], folder: Path) -> None:
     from discovery.display import duration, failures, one_line, plural
 
     bred = max(1, found["candidates"])
+    corrected = found["corrected"]
     print_facts(
         {
             "run": f"{folder} ({found['domain']}, seed {found['seed']}, "
@@ -193,6 +194,11 @@ def _print_summary(found: Mapping[str, Any], folder: Path) -> None:
             "failures": failures(found["invalid"], found["failures"]),
             "archive": f"{plural(found['elites'], 'elite')} in {plural(found['cells'], 'cell')}, "
             f"coverage {found['coverage']:.1%}, QD score {found['qd_score']:.4g}",
+            "evaluated again": "none"
+            if corrected is None
+            else f"{plural(corrected['elites'], 'elite')}, corrected QD score {corrected['qd_score']:.4g} "
+            f"(by their first scores {corrected['first_qd_score']:.4g})",
+            **({} if found["restarts"] is None else {"restarts": found["restarts"]}),
         }
     )
     say()

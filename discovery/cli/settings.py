@@ -31,7 +31,7 @@ def config(
       pride config > mine.yaml
       pride config optimizers --set archive.depth=5
     """
-    from discovery.config import build, describe, dump, load_config
+    from discovery.config_file import build, describe, dump, load_config
     from discovery.settings import override
 
     if source is not None:

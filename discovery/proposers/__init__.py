@@ -4,7 +4,6 @@ A new proposer is one file here: its pydantic options, a class with `propose`, a
 proposer of the user's own is `package.module:NAME` in the configuration.
 """
 
-import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from pydantic import BaseModel
 
-from discovery.settings import nearest
+from evaluators.plugins import find
 from primitives.primitive import Vocabulary
 from primitives.program import Interface, Program, ProgramError
 
@@ -81,19 +80,7 @@ def load(name: str) -> Factory:
     Raises:
         ValueError: there is no such proposer.
     """
-    module, _, attribute = name.partition(":")
-    if not attribute:
-        if name not in names():
-            raise ValueError(
-                f"a proposer must be one of {', '.join(names())} or module:NAME, got {name!r}{nearest(name, names())}"
-            )
-        module, attribute = f"discovery.proposers.{name}", "PROPOSER"
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"a proposer must be importable, got {name!r}: {error}; check the spelling and the path"
-        ) from None
+    found = find("proposer", name, __name__, names())
     if not isinstance(found, Factory):
         raise ValueError(f"{name!r} must be a Factory, got {type(found).__name__}; name the PROPOSER object")
     return found

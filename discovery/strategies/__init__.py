@@ -4,7 +4,6 @@ A new strategy is one file here with a class that takes the section `strategy` o
 `STRATEGY = TheClass`. A strategy of the user's own is `package.module:NAME` in the configuration.
 """
 
-import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, cast
@@ -13,7 +12,7 @@ import numpy as np
 
 from archive.grid import Grid
 from discovery.config import Strategy as Options
-from discovery.settings import nearest
+from evaluators.plugins import find
 
 
 class Scored(NamedTuple):
@@ -76,19 +75,7 @@ def load(name: str) -> Callable[[Options], Strategy]:
     Raises:
         ValueError: there is no such strategy.
     """
-    module, _, attribute = name.partition(":")
-    if not attribute:
-        if name not in names():
-            raise ValueError(
-                f"a strategy must be one of {', '.join(names())} or module:NAME, got {name!r}{nearest(name, names())}"
-            )
-        module, attribute = f"discovery.strategies.{name}", "STRATEGY"
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"a strategy must be importable, got {name!r}: {error}; check the spelling and the path"
-        ) from None
+    found = find("strategy", name, __name__, names())
     if not callable(found):
         raise ValueError(f"{name!r} must make a strategy from its options, got {found!r}; name the class")
     return cast(Callable[[Options], Strategy], found)

@@ -6,7 +6,7 @@ baseline is this setting at its best learning rate, as a candidate is its progra
 setting chosen anew on each replicate, the baseline would have luck that no candidate has.
 
 Tuning is a function of the task, so the setting is kept on disk under a hash of all that it depends on: the
-task's digest, the code that trains, the settings, the version of JAX and the kind of device.
+task's digest, the code that trains, the settings, the version of JAX, the CPU and the kind of device.
 """
 
 import hashlib
@@ -25,6 +25,7 @@ import numpy as np
 
 from evaluators.optimizers import training
 from evaluators.optimizers.training import Training
+from evaluators.processor import processor
 from primitives import encode, interpreter, reference
 from primitives.graph import Graph, check
 from primitives.ops import HERO
@@ -190,7 +191,7 @@ def _key(run: Training) -> str:
         run.splits[0],
         (BETA1, BETA2, WEIGHT_DECAY, SEEDS),
         jax.__version__,
-        (device.platform, device.device_kind),
+        (device.platform, device.device_kind, processor()),
         _code(),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]

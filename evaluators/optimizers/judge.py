@@ -20,8 +20,6 @@ from primitives.graph import Graph
 from primitives.ops import HERO
 from primitives.program import OPTIMIZER, ProgramError
 
-CAPACITY = Capacity()
-"""Sizes of the interpreter that searches run on."""
 CLIP = 2.0
 """Largest score on one task in absolute value."""
 TOLERANCE = 1.1
@@ -43,7 +41,6 @@ class Judge:
     Args:
         options: the section `evaluation` of the configuration.
         cache: folder for tuned baselines, or None.
-        capacity: sizes of the interpreter.
         split: split on which losses are taken ("valid" in a search).
         learning_rates: what programs try instead of the lanes of the tasks; the baselines keep those.
     """
@@ -52,11 +49,11 @@ class Judge:
         self,
         options: Options,
         cache: str | None = None,
-        capacity: Capacity = CAPACITY,
         split: str = "valid",
         learning_rates: tuple[float, ...] | None = None,
     ) -> None:
         self.options, self._cache = options, cache
+        capacity = Capacity(**options.capacity.model_dump())
 
         def training(task: Task) -> Training:
             return Training(task, HERO, OPTIMIZER, capacity, (split,))

@@ -22,6 +22,38 @@ class Stage(BaseModel):
     )
 
 
+class Limits(BaseModel):
+    """What the interpreter has room for (`primitives.encode.Capacity`); a program that needs more is invalid.
+
+    The least has room for every rule of the library and for the baselines. Tensor registers decide the memory: each
+    holds the parameters once a lane.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    tensors: int = Field(
+        default=32,
+        description="live values as large as the parameters, w, g and all possible state included",
+        ge=16,
+        le=1024,
+        json_schema_extra={"unit": "registers"},
+    )
+    smalls: int = Field(
+        default=96,
+        description="live values of one number a model or a parameter tensor, constants, lr and t included",
+        ge=16,
+        le=1024,
+        json_schema_extra={"unit": "registers"},
+    )
+    instructions: int = Field(
+        default=96,
+        description="instructions on the values of each of these two sorts",
+        ge=16,
+        le=1024,
+        json_schema_extra={"unit": "instructions"},
+    )
+
+
 class Options(BaseModel):
     """How update rules are judged."""
 
@@ -48,6 +80,9 @@ class Options(BaseModel):
         description="from cheap to costly; a rule below the hurdle of a stage stops there",
         min_length=1,
         max_length=8,
+    )
+    capacity: Limits = Field(
+        default=Limits(), description="what the interpreter has room for; rules that need more are invalid"
     )
 
     @model_validator(mode="after")

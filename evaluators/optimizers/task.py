@@ -1,8 +1,6 @@
 """A task: a training problem that scores update rules."""
 
-import difflib
 import hashlib
-import importlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from typing import TypeAlias
 import jax
 import numpy as np
 
+from evaluators.plugins import import_object, refuse_unknown
 from primitives.layout import Layout
 
 Batch: TypeAlias = tuple[jax.Array, ...]
@@ -162,19 +161,10 @@ def load(name: str, known: Mapping[str, Callable[[], Task]]) -> Task:
     Raises:
         ValueError: there is no such task, or what is there is no task.
     """
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "; check the spelling"
-            raise ValueError(f"a task must be one of {', '.join(known)} or package.module:NAME, got {name!r}{hint}")
+    if ":" not in name:
+        refuse_unknown("task", name, known)
         return check(known[name]())
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"a task must be importable, got {name!r}: {error}; check the spelling and the path"
-        ) from error
+    found = import_object("task", name)
     if callable(found) and not isinstance(found, type):
         try:
             found = found()

@@ -4,21 +4,19 @@ A TENSOR or LEAF value is one variable inside a loop and a list with one item a 
 variable. A primitive that sees the whole model becomes a function of its own on flat vectors.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from inspect import signature
 from itertools import groupby
 
 from primitives.emit.naming import RESERVED, free
 from primitives.emit.readable import Line, Rule
 from primitives.kinds import LEAF, SCALAR, TENSOR, Kind, join
 from primitives.primitive import Primitive, Scope, Vocabulary
-from primitives.program import Program, ProgramError
 
 WIDTH = 120
 """Longest line, as `ruff format` wraps it."""
-MODEL_SIDE = ("flat", "split", "spread")
-"""Functions that the body may call and the target defines, in the order of `Body.calls`."""
+_CALLS = ("flat", "split", "spread")
+"""Functions that the body may call and the module defines, in the order of `Body.calls`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,41 +57,9 @@ class Body:
     models: tuple[Primitive, ...]
 
 
-def model_primitives(program: Program, vocabulary: Vocabulary) -> tuple[Primitive, ...]:
-    """Returns the primitives of a program that see the whole model."""
-    used = {s.op: vocabulary[s.op] for s in program.statements if s.op in vocabulary}
-    return tuple(p for p in used.values() if p.scope is Scope.MODEL)
-
-
-def check_emittable(rule: Rule) -> None:
-    """Refuses what is no update rule.
-
-    Raises:
-        ProgramError: inputs other than w, g, lr and t, state that is not TENSOR, or not exactly one output.
-    """
-    data = [rule.names[ref] for ref in range(len(rule.graph.inputs))]
-    if not set(data) <= {"w", "g", "lr", "t"} or len(rule.output) != 1:
-        raise ProgramError(
-            f"only an update rule with inputs among w, g, lr, t and one output can be written as an optimizer, "
-            f"got inputs {', '.join(data)} and outputs {', '.join(rule.output)}; export it as text"
-        )
-    if any(kind != TENSOR for kind in rule.graph.state_kinds):
-        raise ProgramError("the state of an optimizer must be TENSOR; export the program as text")
-
-
 def write_body(rule: Rule, vocabulary: Vocabulary, dialect: Dialect) -> Body:
     """Writes the body of a rule: lists of tensors first, then operations stage by stage."""
     return _Writer(rule, vocabulary, dialect).body()
-
-
-def write_model_function(primitive: Primitive, xp: str) -> list[str]:
-    """Returns the source of a function on flat vectors for a primitive that sees the whole model."""
-    names = list(signature(primitive.fn).parameters)[1:]
-    return [
-        f"def {primitive.name}({', '.join(f'{name}: Any' for name in names)}) -> Any:",
-        f'    """Returns {primitive.doc}."""',
-        f"    return {primitive.python.format(*names, xp=xp)}",
-    ]
 
 
 class _Writer:
@@ -139,7 +105,7 @@ class _Writer:
             lines=tuple(self.source),
             output=output,
             state=state,
-            calls=tuple(call for call in MODEL_SIDE if call in self.calls),
+            calls=tuple(call for call in _CALLS if call in self.calls),
             models=tuple(self.models.values()),
         )
 
@@ -274,18 +240,3 @@ def _operand(value: float) -> str:
     """Source of a constant; a negative one in parentheses, for templates such as `{0}**2`."""
     source = number(value)
     return f"({source})" if source[0] == "-" else source
-
-
-def check_name(name: str, functions: Iterable[str]) -> None:
-    """Refuses a name that source can't have.
-
-    Raises:
-        ValueError: it is no identifier, or one that the source uses itself.
-    """
-    if not name.isidentifier() or not name.isascii() or name in {*RESERVED, *functions}:
-        raise ValueError(f"a rule must be named by a free Python identifier, got {name!r}; choose another name")
-
-
-def indented(text: str) -> str:
-    """Returns text, each line four spaces to the right, and an empty line."""
-    return "".join(f"    {line}\n" for line in text.splitlines()) + "\n"

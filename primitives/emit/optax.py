@@ -1,45 +1,27 @@
 """An `optax` gradient transformation: one module that needs only JAX and optax."""
 
-from primitives.emit.loops import (
-    Body,
-    Dialect,
-    check_emittable,
-    check_name,
-    indented,
-    model_primitives,
-    number,
-    write_body,
-    write_model_function,
-)
-from primitives.emit.readable import Rule, readable, readable_program
+from primitives.emit.loops import Body, Dialect, number, write_body
+from primitives.emit.module import read_rule, write_model_side, write_module
+from primitives.emit.readable import Rule
 from primitives.primitive import Vocabulary
 from primitives.program import Program
-from primitives.text import render
 
-_FUNCTIONS = {
-    "like": '''\
+_IMPORTS = "from typing import Any, NamedTuple\n\nimport jax\nimport jax.numpy as jnp\nimport optax"
+
+_LIKE = '''\
 def like(tree: Any, values: list[Any]) -> Any:
     """Puts values into a tree like `tree`, at the shapes and types of its arrays."""
     old, treedef = jax.tree.flatten(tree)
     new = [jnp.broadcast_to(value, x.shape).astype(x.dtype) for x, value in zip(old, values, strict=True)]
-    return jax.tree.unflatten(treedef, new)''',
-    "flat": '''\
-def flat(arrays: list[Any]) -> Any:
-    """Returns all entries as one vector."""
-    return jnp.concatenate([jnp.ravel(x) for x in arrays])''',
-    "split": '''\
-def split(vector: Any, arrays: list[Any]) -> list[Any]:
-    """Cuts a vector into pieces with the shapes of `arrays`."""
-    pieces, end = [], 0
-    for x in arrays:
-        start, end = end, end + jnp.size(x)
-        pieces.append(vector[start:end].reshape(jnp.shape(x)))
-    return pieces''',
-    "spread": '''\
-def spread(values: list[Any], arrays: list[Any]) -> list[Any]:
-    """Repeats each value over the entries of its array."""
-    return [jnp.full(jnp.shape(x), value) for x, value in zip(arrays, values, strict=True)]''',
-}
+    return jax.tree.unflatten(treedef, new)'''
+
+_USE = """Use:
+
+    optimizer = NAME(1e-3)  # or a schedule
+    state = optimizer.init(params)
+    updates, state = optimizer.update(grads, state, params)
+    params = optax.apply_updates(params, updates)
+"""
 
 
 def emit_optax(
@@ -61,11 +43,7 @@ def emit_optax(
         ProgramError: the program is not valid, or no update rule.
         ValueError: the name is no identifier.
     """
-    models = [primitive.name for primitive in model_primitives(program, vocabulary)]
-    check_name(name, models)
-    avoid = [name, *models]
-    rule = readable(program, vocabulary, dtype, avoid)
-    check_emittable(rule)
+    rule = read_rule(program, vocabulary, name, dtype)
     dialect = Dialect(
         xp="jnp",
         scalar=lambda source: f"jnp.asarray({source}, dtype)",
@@ -74,25 +52,11 @@ def emit_optax(
         like="g",
     )
     body = write_body(rule, vocabulary, dialect)
-    text = render(readable_program(rule), vocabulary)
     state = "".join(part.capitalize() for part in name.split("_")) + "State"
-    functions = [_FUNCTIONS[key] for key in ("like", *body.calls)]
-    functions += ["\n".join(write_model_function(primitive, "jnp")) for primitive in body.models]
-    functions += [_state(rule, state), _factory(rule, body, name, state, learning_rate)]
-    head = (
-        f'"""{name}: an update rule found by search, as an optax gradient transformation.\n\n{indented(text)}{_USE}"""'
-    )
-    imports = "from typing import Any, NamedTuple\n\nimport jax\nimport jax.numpy as jnp\nimport optax"
-    return "\n\n\n".join((f"{head}\n\n{imports}".replace("NAME", name), *functions)) + "\n"
-
-
-_USE = """Use:
-
-    optimizer = NAME(1e-3)  # or a schedule
-    state = optimizer.init(params)
-    updates, state = optimizer.update(grads, state, params)
-    params = optax.apply_updates(params, updates)
-"""
+    factory = _factory(rule, body, name, state, learning_rate)
+    definitions = [_LIKE, *write_model_side(body, "jnp"), _state(rule, state), factory]
+    title = f"{name}: an update rule found by search, as an optax gradient transformation."
+    return write_module(title, rule, vocabulary, _USE.replace("NAME", name), _IMPORTS, definitions)
 
 
 def _state(rule: Rule, state: str) -> str:

@@ -1,44 +1,31 @@
 """Readable source that needs only NumPy."""
 
-from primitives.emit.loops import (
-    Body,
-    Dialect,
-    check_emittable,
-    check_name,
-    indented,
-    model_primitives,
-    write_body,
-    write_model_function,
-)
-from primitives.emit.readable import Rule, readable, readable_program
+from primitives.emit.loops import Body, Dialect, write_body
+from primitives.emit.module import read_rule, write_model_side, write_module
+from primitives.emit.readable import Rule
 from primitives.primitive import Vocabulary
 from primitives.program import Program
-from primitives.text import render
 
-_FUNCTIONS = {
-    "leaves": '''\
+_IMPORTS = "from typing import Any, NamedTuple\n\nimport numpy as np"
+
+_LEAVES = '''\
 def leaves(tree: Any) -> list[Any]:
     """Returns the arrays in a dict, by key, or in a list."""
-    return [tree[key] for key in sorted(tree)] if isinstance(tree, dict) else list(tree)''',
-    "like": '''\
+    return [tree[key] for key in sorted(tree)] if isinstance(tree, dict) else list(tree)'''
+
+_LIKE = '''\
 def like(tree: Any, values: list[Any]) -> Any:
     """Puts values into a container like `tree`, at the shapes and types of its arrays."""
     arrays = [np.full(np.shape(x), value, np.asarray(x).dtype) for x, value in zip(leaves(tree), values, strict=True)]
-    return dict(zip(sorted(tree), arrays, strict=True)) if isinstance(tree, dict) else arrays''',
-    "flat": '''\
-def flat(arrays: list[Any]) -> Any:
-    """Returns all entries as one vector."""
-    return np.concatenate([np.ravel(x) for x in arrays])''',
-    "split": '''\
-def split(vector: Any, arrays: list[Any]) -> list[Any]:
-    """Cuts a vector into pieces with the shapes of `arrays`."""
-    pieces = np.split(vector, np.cumsum([np.size(x) for x in arrays])[:-1])
-    return [piece.reshape(np.shape(x)) for piece, x in zip(pieces, arrays, strict=True)]''',
-    "spread": '''\
-def spread(values: list[Any], arrays: list[Any]) -> list[Any]:
-    """Repeats each value over the entries of its array."""
-    return [np.full(np.shape(x), value) for x, value in zip(arrays, values, strict=True)]''',
-}
+    return dict(zip(sorted(tree), arrays, strict=True)) if isinstance(tree, dict) else arrays'''
+
+_USE = """Use:
+
+    state = init(params)
+    for lr in learning_rates:
+        updates, state = update(params, gradient(params), state, lr)
+        params = {key: params[key] - updates[key] for key in params}
+"""
 
 
 def emit_python(program: Program, vocabulary: Vocabulary, name: str, dtype: str = "float32") -> str:
@@ -54,10 +41,7 @@ def emit_python(program: Program, vocabulary: Vocabulary, name: str, dtype: str 
         ProgramError: the program is not valid, or no update rule.
         ValueError: the name is no identifier.
     """
-    avoid = [primitive.name for primitive in model_primitives(program, vocabulary)]
-    check_name(name, avoid)
-    rule = readable(program, vocabulary, dtype, avoid)
-    check_emittable(rule)
+    rule = read_rule(program, vocabulary, name, dtype)
     dialect = Dialect(
         xp="np",
         scalar=lambda source: f"np.float64({source})",
@@ -66,22 +50,9 @@ def emit_python(program: Program, vocabulary: Vocabulary, name: str, dtype: str 
         like="g",
     )
     body = write_body(rule, vocabulary, dialect)
-    text = render(readable_program(rule), vocabulary)
-    functions = [_FUNCTIONS[key] for key in ("leaves", "like", *body.calls)]
-    functions += ["\n".join(write_model_function(primitive, "np")) for primitive in body.models]
-    functions += [_state(rule), _init(rule), _update(rule, body)]
-    head = f'"""{name}: an update rule found by search, as NumPy source.\n\n{indented(text)}{_USE}"""'
-    imports = "from typing import Any, NamedTuple\n\nimport numpy as np"
-    return "\n\n\n".join((f"{head}\n\n{imports}", *functions)) + "\n"
-
-
-_USE = """Use:
-
-    state = init(params)
-    for lr in learning_rates:
-        updates, state = update(params, gradient(params), state, lr)
-        params = {key: params[key] - updates[key] for key in params}
-"""
+    definitions = [_LEAVES, _LIKE, *write_model_side(body, "np"), _state(rule), _init(rule), _update(rule, body)]
+    title = f"{name}: an update rule found by search, as NumPy source."
+    return write_module(title, rule, vocabulary, _USE, _IMPORTS, definitions)
 
 
 def _uses(rule: Rule, name: str) -> bool:
