@@ -33,8 +33,9 @@ from primitives.text import parse
 FLOAT32 = st.one_of(
     st.sampled_from((0.9, 0.999, 0.01, 1.0, -1.0, 0.0, -0.0, 1e-8, 2.0, -0.5)),
     st.floats(-4.0, 4.0),
-    st.floats(-(2.0**99), 2.0**99, width=32),
+    st.floats(-(2.0**60), 2.0**60, width=32).filter(lambda c: c == 0.0 or abs(c) > 2.0**-60),
 )
+"""Their squares are within float32: XLA rewrites sqrt(x * x) to |x|, which keeps what overflows or underflows."""
 
 
 def compiled(graph: Graph, inputs: list[dict], jit: bool) -> np.ndarray:
