@@ -1,11 +1,12 @@
-"""Transfer: the rules that searches found, on larger tasks that no search saw, beside tuned AdamW, Lion and Adam.
+"""Transfer: the rules that searches found, on larger tasks that no search saw, beside AdamW and Lion.
 
-Every rule gets the same learning rates; AdamW also a sweep of its betas and its weight decay, Lion one of the same
-two. Setting and learning rate are those of the lowest validation loss from one seed; what is reported is the test loss
-from other seeds, and nothing is selected on either.
+Every rule gets the same trials: learning rates times decoupled weight decays, the decay applied outside the rule
+(w <- w - update - lr decay w). A rule that was found keeps its constants, AdamW and Lion their published ones; beyond
+that, `adamw_betas` is AdamW with its betas swept too, which is many times the trials. The trial with the lowest
+validation loss from one seed is chosen; what is reported is the test loss from other seeds, on which nothing is chosen.
 """
 
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from math import inf, isfinite, log
 from pathlib import Path
@@ -13,32 +14,47 @@ from statistics import fmean, stdev
 from typing import Any
 
 import efficacy_jobs
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-LEARNING_RATES = tuple(10.0 ** (half / 2) for half in range(-9, 1))
-TUNING = 1000
-"""The replicate that settings are chosen on; those behind it are reported. Searches and their judgement use none."""
-BASELINES = ("adamw", "lion", "adam")
-LION_BETAS = ((0.9, 0.99), (0.95, 0.98))
-LION_DECAY = (0.0, 0.01, 0.1, 1.0, 10.0)
+from evaluators.domain import load
+from evaluators.forms import canonical_graph, canonical_text
+from evaluators.optimizers.baselines import BETA1, BETA2, adamw, best_rate
+from evaluators.optimizers.tasks import HELD_OUT_TASKS, SEARCH_TASKS, load_task
+from evaluators.optimizers.training import Carry, Interpreted, start, trainer
+from primitives.encode import Capacity
+from primitives.graph import Graph
+from primitives.interpreter import Machine
 
-Losses = Callable[[int], np.ndarray]
-"""A training run: replicate -> losses (valid and test, 1, learning rates)."""
-Runs = Iterator[tuple[dict[str, float], Losses]]
-"""Settings, each with its training run."""
+LEARNING_RATES = tuple(10.0 ** (half / 2) for half in range(-9, 1))
+DECAYS = (0.0, 0.1, 1.0, 10.0)
+TUNING = 1000
+"""The replicate that trials are chosen on; the one behind it is reported. Searches and their judgement use none."""
+BASELINES: dict[str, list[tuple[float, float]]] = {
+    "adamw": [(0.9, 0.999)],
+    "lion": [(0.9, 0.99)],
+    "adamw_betas": list(product(BETA1, BETA2)),
+}
+"""Betas of the baselines."""
+EQUAL = ("adamw", "lion")
+"""Baselines with the trials of a rule that was found."""
+LION = """def train(w, g, m, lr):
+    update = interpolate(g, m, {0!r})
+    update = sign(update)
+    update = update * lr
+    m = interpolate(g, m, {1!r})
+    return update, m
+"""
 
 
 def run(
-    rules: dict[int, str], tasks: list[str] | None, replicates: int, work: Path, script: Path, cores: int | None
+    rules: dict[int, str], tasks: list[str] | None, seeds: int, work: Path, script: Path, cores: int | None
 ) -> dict[str, Any]:
     """Trains the rules of the searches, by seed, and the baselines on every task; returns results by task and rule."""
     texts = {**dict.fromkeys(BASELINES), **{f"seed_{seed}": text for seed, text in rules.items()}}
     parts: list[efficacy_jobs.Asked] = [
-        (
-            "transfer",
-            work / "transfer" / name / rule,
-            {"task": name, "rule": rule, "text": text, "replicates": replicates},
-        )
+        ("transfer", work / "transfer" / name / rule, {"task": name, "rule": rule, "text": text, "seeds": seeds})
         for rule, text in texts.items()
         for name in tasks or _larger()
     ]
@@ -50,8 +66,6 @@ def run(
 
 def _larger() -> list[str]:
     """Held-out tasks with more parameters than any search task, largest first."""
-    from evaluators.optimizers.tasks import HELD_OUT_TASKS, SEARCH_TASKS
-
     most = max(make().layout.size for make in SEARCH_TASKS.values())
     sizes = {name: make().layout.size for name, make in HELD_OUT_TASKS.items()}
     return sorted((name for name in sizes if sizes[name] > most), key=lambda name: -sizes[name])
@@ -60,165 +74,139 @@ def _larger() -> list[str]:
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
+class Decayed(Interpreted):
+    """Any program with decoupled weight decay on top; `program` is (Encoded, decay)."""
+
+    def start(self, program: Any, weights: jax.Array) -> Carry:
+        """Returns the register files."""
+        return super().start(program[0], weights)
+
+    def step(self, program: Any, carry: Carry, gradient: jax.Array, rate: jax.Array, t: jax.Array) -> Carry:
+        """Takes one step."""
+        encoded, decay = program
+        shrunk = rate[:, None] * decay * self.weights(carry)
+        tensors, smalls = super().step(encoded, carry, gradient, rate, t)
+        return tensors.at[self._w].add(-shrunk), smalls
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is chosen on one seed: program, decay and learning rate."""
+
+    valid: float
+    program: int
+    decay: float
+    rate: int
+
+
 def train(asked: dict[str, Any]) -> dict[str, Any]:
-    """Trains one rule on one task with every setting and learning rate."""
-    from evaluators.optimizers.baselines import best_rate
-    from evaluators.optimizers.tasks import load_task
-
-    task = load_task(asked["task"])
-    runs = _swept(asked["rule"], task) if asked["text"] is None else _found(asked["text"], task)
-    best: dict[str, Any] = {"tuned_valid": float("inf"), "setting": {}, "learning_rate": None, "at_edge": False}
-    chosen: Losses | None = None
-    at = 0
-    for setting, losses in runs:
-        found = best_rate(losses(TUNING)[0])
-        if found is not None and found[1] < best["tuned_valid"]:
-            (at, valid), chosen = found, losses
-            best = {
-                "tuned_valid": valid,
-                "setting": setting,
-                "learning_rate": LEARNING_RATES[at],
-                "at_edge": at in (0, len(LEARNING_RATES) - 1),
-            }
-    if chosen is not None:
-        reported = [chosen(TUNING + 1 + seed) for seed in range(asked["replicates"])]
-        best["test"] = [float(losses[1, 0, at]) for losses in reported]
-    return {**asked, **best, "parameters": task.layout.size}
-
-
-def _found(text: str, task: Any) -> Runs:
-    from evaluators.domain import load
-    from evaluators.forms import canonical_graph
-    from evaluators.optimizers.training import compiled
-
-    domain = load("optimizers")
-    graph = canonical_graph(text, domain)
-    yield {}, compiled(task, graph, domain.vocabulary, 1, LEARNING_RATES, task.steps, ("valid", "test"))
-
-
-def _swept(name: str, task: Any) -> Runs:
-    """Hand-written rules whose settings are data, so that a sweep compiles once."""
-    import jax
-    import jax.numpy as jnp
-
-    from evaluators.optimizers.baselines import BETA1, BETA2, WEIGHT_DECAY
-    from evaluators.optimizers.training import start, trainer
-
-    def adamw(w: Any, g: Any, state: Any, lr: Any, t: Any, beta1: Any, beta2: Any, decay: Any) -> Any:
-        m, v = beta1 * state[0] + (1 - beta1) * g, beta2 * state[1] + (1 - beta2) * g * g
-        step = (m / (1 - beta1**t)) / (jnp.sqrt(v / (1 - beta2**t)) + 1e-8)
-        return lr * (step + decay * w), (m, v)
-
-    def lion(w: Any, g: Any, state: Any, lr: Any, t: Any, beta1: Any, beta2: Any, decay: Any) -> Any:
-        (m,) = state
-        return lr * (jnp.sign(beta1 * m + (1 - beta1) * g) + decay * w), (beta2 * m + (1 - beta2) * g,)
-
-    class Swept:
-        """A rule whose `program` is (beta1, beta2, weight decay)."""
-
-        update, buffers = (lion, 1) if name == "lion" else (adamw, 2)
-
-        def start(self, program: Any, weights: Any) -> Any:
-            return weights, (jnp.zeros_like(weights),) * self.buffers
-
-        def weights(self, carry: Any) -> Any:
-            return carry[0]
-
-        def step(self, program: Any, carry: Any, gradient: Any, rate: Any, t: Any) -> Any:
-            w, state = carry
-            update, state = type(self).update(w, gradient, state, rate[:, None], t, *program)
-            return w - update, state
-
-    train_all = jax.jit(trainer(task, Swept(), 1, len(LEARNING_RATES), ("valid", "test")))
-    rates, steps = jnp.asarray(LEARNING_RATES, jnp.float32), jnp.int32(task.steps)
-
-    def losses(values: tuple[float, float, float], replicate: int) -> np.ndarray:
-        at = start(task, replicate, (0,), task.steps)
-        return np.asarray(train_all(jnp.asarray(values, jnp.float32), at.weights, at.order, rates, steps))
-
-    grids = {
-        "adamw": product(BETA1, BETA2, WEIGHT_DECAY),
-        "lion": ((*betas, decay) for betas, decay in product(LION_BETAS, LION_DECAY)),
-        "adam": [(0.9, 0.999, 0.0)],
+    """Trains one rule on one task: all trials on one seed, then the best on others."""
+    task, domain = load_task(asked["task"]), load("optimizers")
+    machine = Machine(domain.vocabulary, domain.interface, task.layout, Capacity())
+    rule, steps = Decayed(machine), jnp.int32(task.steps)
+    programs = [machine.encode(graph) for graph in _graphs(asked)]
+    sweep = jax.jit(trainer(task, rule, 1, len(LEARNING_RATES)))
+    at = start(task, TUNING, (0,), task.steps)
+    best: Trial | None = None
+    for (index, program), decay in product(enumerate(programs), DECAYS):
+        rates = jnp.asarray(LEARNING_RATES, jnp.float32)
+        losses = np.asarray(sweep((program, jnp.float32(decay)), at.weights, at.order, rates, steps))[0]
+        found = best_rate(losses)
+        if found is not None and (best is None or found[1] < best.valid):
+            best = Trial(found[1], index, decay, found[0])
+    result = {**asked, "parameters": task.layout.size, "trials": len(programs) * len(DECAYS) * len(LEARNING_RATES)}
+    if best is None:
+        return {**result, "test": [inf]}
+    report = jax.jit(trainer(task, rule, asked["seeds"], 1, ("test",)))
+    at = start(task, TUNING + 1, range(asked["seeds"]), task.steps)
+    rate = LEARNING_RATES[best.rate]
+    chosen = (programs[best.program], jnp.float32(best.decay))
+    losses = report(chosen, at.weights, at.order, jnp.asarray([rate], jnp.float32), steps)
+    return {
+        **result,
+        "valid": best.valid,
+        "betas": BASELINES[asked["rule"]][best.program] if asked["text"] is None else None,
+        "decay": best.decay,
+        "learning_rate": rate,
+        "at_edge": best.rate in (0, len(LEARNING_RATES) - 1),
+        "test": np.asarray(losses, np.float64)[0, :, 0].tolist(),
     }
-    for values in grids[name]:
-        beta1, beta2, decay = values
-        yield (
-            {"beta1": beta1, "beta2": beta2, "weight_decay": decay},
-            lambda replicate, values=values: losses(values, replicate),
-        )
+
+
+def _graphs(asked: dict[str, Any]) -> list[Graph]:
+    domain = load("optimizers")
+    if asked["text"] is not None:
+        return [canonical_graph(asked["text"], domain)]
+    betas = BASELINES[asked["rule"]]
+    if asked["rule"] == "lion":
+        return [canonical_graph(LION.format(*pair), domain) for pair in betas]
+    return [adamw(*pair, 0.0) for pair in betas]
 
 
 # --- report -----------------------------------------------------------------------------------------------------------
 
 
-def section(found: dict[str, Any], replicates: int) -> list[str]:
+def section(found: dict[str, Any], seeds: int) -> list[str]:
     """Returns the section of the page: losses of every rule on every task, and who beats whom."""
-    rules = list(next(iter(found.values())))
-    ours = [rule for rule in rules if rule not in BASELINES]
-    wins = {rule: [name for name, results in found.items() if _beats(results, rule)] for rule in ours}
-    order = sorted(ours, key=lambda rule: (-len(wins[rule]), _mean_gain(found, rule)))
+    ours = [rule for rule in next(iter(found.values())) if rule not in BASELINES]
+    equal, betas = ({rule: _won(found, rule, beaten) for rule in ours} for beaten in (EQUAL, tuple(BASELINES)))
+    order = sorted(ours, key=lambda rule: (-len(equal[rule]), _mean_gain(found, rule)))
     sizes = [f"{name} ({next(iter(results.values()))['parameters']:,})" for name, results in found.items()]
-    most = sum(2 * len(won) > len(found) for won in wins.values())
     lines = [
         "## On larger tasks that no search saw",
         "",
-        "The best rule of each run, in its canonical form, beside Adam, AdamW (betas and weight decay tuned, 36",
-        f"settings) and Lion (likewise, {len(LION_BETAS) * len(LION_DECAY)} settings), all with {len(LEARNING_RATES)}",
-        f"learning rates. Setting and rate are the best of one seed's validation loss; what stands here is the test",
-        f"loss from {replicates} other seeds, mean and deviation; in brackets the learning rate, `*` where it is an end",
-        "of the grid. Parameters stand behind the task.",
+        "The best rule of each run, in its canonical form, beside AdamW (0.9, 0.999) and Lion (0.9, 0.99). Each gets",
+        f"the same {len(DECAYS) * len(LEARNING_RATES)} trials: {len(LEARNING_RATES)} learning rates times the decoupled",
+        f"weight decays {', '.join(f'{decay:g}' for decay in DECAYS)}. `adamw_betas` gets",
+        f"{len(BASELINES['adamw_betas'])} times as many, its betas swept too. The trial is the best of one seed's",
+        f"validation loss; what stands here is the test loss from {seeds} other seeds, mean and deviation; in brackets",
+        "learning rate and decay, `*` where the rate is an end of the grid. Parameters stand behind the task.",
         "",
-        f"| rule | {' | '.join(sizes)} | beats AdamW and Lion |",
-        f"|{' --- |' * (len(found) + 2)}",
+        f"| rule | {' | '.join(sizes)} | beats AdamW and Lion | and adamw_betas |",
+        f"|{' --- |' * (len(found) + 3)}",
     ]
     for rule in (*BASELINES, *order):
         cells = " | ".join(_cell(results[rule]) for results in found.values())
-        lines.append(f"| {rule} | {cells} | {f'{len(wins[rule])} of {len(found)}' if rule in wins else ''} |")
+        counts = [f"{len(won[rule])} of {len(found)}" if rule in won else "" for won in (equal, betas)]
+        lines.append(f"| {rule} | {cells} | {' | '.join(counts)} |")
     best = order[0]
+    most, harder = (sum(2 * len(won) > len(found) for won in wins.values()) for wins in (equal, betas))
+    gain = 100 * (1 - np.exp(_mean_gain(found, best)))
+    domain = load("optimizers")
     return [
         *lines,
         "",
-        f"{most} of {len(ours)} runs end with a rule whose loss is below both AdamW's and Lion's on most of the tasks.",
+        f"{most} of {len(ours)} runs end with a rule whose loss is below both AdamW's and Lion's on most of the tasks",
+        f"at equal trials; {harder} of {len(ours)} where AdamW's betas are tuned for each task too.",
         "",
-        f"The best, {best} (its loss is on average {100 * (1 - np.exp(_mean_gain(found, best))):.1f} % below the lower",
-        "of AdamW's and Lion's):",
+        f"The best, {best} (its loss is on average {gain:.1f} % below the lower of AdamW's and Lion's):",
         "",
         "```python",
-        _readable(next(iter(found.values()))[best]["text"]),
+        canonical_text(next(iter(found.values()))[best]["text"], domain).rstrip(),
         "```",
         "",
     ]
 
 
-def _readable(text: str) -> str:
-    from evaluators.domain import load
-    from primitives.emit.text import emit_text
-    from primitives.text import parse
-
-    domain = load("optimizers")
-    return emit_text(parse(text, domain.interface, domain.vocabulary), domain.vocabulary).rstrip()
-
-
 def _test(result: dict[str, Any]) -> float:
-    """Mean test loss; infinite where the rule diverged on a seed that is reported, or with every setting."""
-    mean = fmean(result.get("test", [inf]))
+    """Mean test loss; infinite where the rule diverged on a seed that is reported, or in every trial."""
+    mean = fmean(result["test"])
     return mean if isfinite(mean) else inf
 
 
-def _beats(results: dict[str, Any], rule: str) -> bool:
-    return _test(results[rule]) < min(_test(results["adamw"]), _test(results["lion"]))
+def _won(found: dict[str, Any], rule: str, beaten: tuple[str, ...]) -> list[str]:
+    """Tasks on which the loss of a rule is below that of all those baselines."""
+    return [name for name, results in found.items() if _test(results[rule]) < min(_test(results[b]) for b in beaten)]
 
 
 def _mean_gain(found: dict[str, Any], rule: str) -> float:
     """Mean over tasks of log(loss / lower loss of AdamW and Lion); negative is better."""
-    return fmean(
-        log(_test(results[rule]) / min(_test(results["adamw"]), _test(results["lion"]))) for results in found.values()
-    )
+    return fmean(log(_test(results[rule]) / min(_test(results[b]) for b in EQUAL)) for results in found.values())
 
 
 def _cell(result: dict[str, Any]) -> str:
-    if result["learning_rate"] is None:
+    if not isfinite(_test(result)):
         return "diverged"
     spread = f" ± {stdev(result['test']):.2g}" if len(result["test"]) > 1 else ""
-    return f"{_test(result):.4g}{spread} ({result['learning_rate']:.2g}{'*' if result['at_edge'] else ''})"
+    edge = "*" if result["at_edge"] else ""
+    return f"{_test(result):.4g}{spread} ({result['learning_rate']:.2g}{edge}, {result['decay']:g})"
