@@ -7,8 +7,6 @@ from functools import lru_cache
 from math import isfinite, isnan, nan
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
-
 from archive.evaluation import Evaluation, Status
 from discovery.config import Config, options
 from discovery.proposers import Space
@@ -16,9 +14,10 @@ from discovery.proposers import load as load_proposer
 from discovery.settings import validate
 from evaluators.domain import load as load_domain
 from primitives.canonical import Canonicalizer
+from primitives.draws import generator
 from primitives.graph import Graph
 from primitives.program import Program, ProgramError, key_of
-from primitives.text import parse, render
+from primitives.text import Writer, parse
 
 LONGEST_MESSAGE = 300
 """Characters of an error that are kept."""
@@ -117,6 +116,7 @@ class Worker:
         space = Space(self.domain.vocabulary, self._interface, config.max_statements, self._canonical.key)
         chosen = validate(factory.options, section, prefix="proposer.options")
         self._proposer = factory.build(chosen, space)
+        self._write = Writer(self.domain.vocabulary)
         self._parsed = lru_cache(maxsize=4096)(self._parse)
         self.evaluator = self.domain.evaluator(options(config), cache)
         self._final = len(self.domain.stages(options(config))) - 1
@@ -149,12 +149,12 @@ class Worker:
         """Breeds the candidate of a slot; the first slots of a run are the start programs themselves."""
         if id < len(self._starts):
             return self.describe(id, None, self._parsed(self._starts[id]))
-        rng = np.random.default_rng([self.config.seed, *seeds])
+        rng = generator(self.config.seed, *seeds)
         return self.describe(id, parent, self._proposer.propose(self._parsed(text), rng))
 
     def describe(self, id: int, parent: int | None, program: Program) -> Bred:
         """Checks a program, finds its keys and its static descriptors."""
-        text = render(program, self.domain.vocabulary)
+        text = self._write(program)
         structural = key_of(text.encode())
         try:
             graph, canonical = self._canonical(program)

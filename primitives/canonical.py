@@ -1,11 +1,12 @@
 """Canonical forms of programs, remembered: breeding asks for those of a parent and of children much like it."""
 
+from collections import OrderedDict
 from typing import NamedTuple
 
-from primitives.graph import Graph, check
+from primitives.graph import Graph, check_kinds, frame_of
 from primitives.primitive import Vocabulary
-from primitives.program import Program, Statement
-from primitives.simplify import canonical_key, canonicalize
+from primitives.program import Program
+from primitives.simplify import canonical_form, canonical_key, live_statements
 
 
 class Canonical(NamedTuple):
@@ -37,8 +38,8 @@ class Canonicalizer:
         self._max_statements = max_statements
         self._remembered = remembered
         # by identity: programs that compare equal can differ, for 0.0 == -0.0; an object that is held keeps its id
-        self._of_program: dict[int, tuple[Program, Canonical]] = {}
-        self._of_live: dict[tuple, Canonical] = {}
+        self._of_program: OrderedDict[int, tuple[Program, Canonical]] = OrderedDict()
+        self._of_live: OrderedDict[tuple, Canonical] = OrderedDict()
 
     def __call__(self, program: Program) -> Canonical:
         """Returns the canonical form.
@@ -50,6 +51,8 @@ class Canonicalizer:
         if held is None:
             held = self._of_program[id(program)] = (program, self._find(program))
             self._forget(self._of_program)
+        else:
+            self._of_program.move_to_end(id(program))  # a parent outlives its many children
         return held[1]
 
     def key(self, program: Program) -> int:
@@ -57,40 +60,21 @@ class Canonicalizer:
         return self(program).key
 
     def _find(self, program: Program) -> Canonical:
-        graph = check(program, self._vocabulary, self._max_statements)
-        live = live_statements(program)
-        # the text of the constants tells apart what compares equal, 0.0 and -0.0
-        constants = repr([arg for _, _, args in live for arg in args if not isinstance(arg, str)])
-        key = (program.signature, live, constants)
+        check_kinds(program, self._vocabulary, self._max_statements)
+        frame = frame_of(program.signature)
+        live = live_statements(frame, program.statements)
+        # 0.0 and -0.0 compare equal; their texts do not
+        zeros = tuple([str(arg) for _, _, args in live.statements if 0.0 in args for arg in args if arg == 0.0])
+        key = (frame, live.statements, zeros)
         found = self._of_live.get(key)
         if found is None:
-            form = canonicalize(graph, self._vocabulary, self._dtype)
+            form = canonical_form(frame, live, self._vocabulary, self._dtype)
             found = self._of_live[key] = Canonical(form, canonical_key(form))
             self._forget(self._of_live)
+        else:
+            self._of_live.move_to_end(key)
         return found
 
-    def _forget(self, known: dict) -> None:
+    def _forget(self, known: OrderedDict) -> None:
         if len(known) > self._remembered:
-            del known[next(iter(known))]  # the oldest
-
-
-def live_statements(program: Program) -> tuple[Statement, ...]:
-    """Returns the statements that the outputs need, now or at a later step, last one first.
-
-    State is needed where a needed statement reads its old value, so the backward pass is repeated until no more is.
-    """
-    state = set(program.signature.state)
-    outputs = {name for name, _ in program.signature.outputs} - state
-    held: set[str | float] = set()
-    while True:
-        wanted: set[str | float] = outputs | held
-        live = []
-        for statement in reversed(program.statements):
-            target, _, args = statement
-            if target in wanted:
-                wanted.discard(target)
-                wanted.update(args)  # constants too: they match no name
-                live.append(statement)
-        before, held = held, held | (wanted & state)
-        if len(held) == len(before):
-            return tuple(live)
+            known.popitem(last=False)

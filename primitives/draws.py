@@ -1,11 +1,13 @@
 """Random draws: numbers in blocks, and the statements, variables and constants that mutation puts into programs."""
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from itertools import count
 from math import inf
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
 
 from primitives.kinds import SCALAR, Kind, lifts
 from primitives.primitive import Primitive, Vocabulary
@@ -19,6 +21,29 @@ FIXED_CONSTANT = 0.75
 """The same where a kind is declared: a decay rate is more often a constant than `lr`, the only SCALAR at hand."""
 LEAST_GAP = 2.0**-53
 """Smallest distance of a decay rate from 1 (one step of float64), so that it stays below 1."""
+
+
+def generator(*numbers: int) -> np.random.Generator:
+    """Returns a source of random numbers that depends on `numbers` alone, independent of that of any other numbers.
+
+    Its PCG64 starts from BLAKE2b(numbers). `numpy.random.default_rng(numbers)` does as much in three times the time,
+    which is that of a tenth of a candidate.
+    """
+    # any ISeedSequence will do, which NumPy's stubs do not know
+    return np.random.Generator(np.random.PCG64(_Digest(tuple(map(int, numbers)))))  # pyright: ignore[reportArgumentType]
+
+
+class _Digest(ISeedSequence):
+    """What a bit generator starts from: the digest of some numbers."""
+
+    def __init__(self, numbers: tuple[int, ...]) -> None:
+        self._text = repr(numbers).encode()
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> np.ndarray:
+        """Returns `n_words` words of `dtype`; PCG64 wants four of 64 bits, and a digest has up to eight."""
+        word = np.dtype(dtype)
+        digest = blake2b(self._text, digest_size=n_words * word.itemsize).digest()
+        return np.frombuffer(digest, word.newbyteorder("<")).astype(word)
 
 
 class Draws:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain, count
 
 from primitives.draws import Draws, draw_statement, draw_variable, new_name, rescale, variables
-from primitives.graph import check
+from primitives.graph import check_kinds
 from primitives.kinds import SCALAR, lifts
 from primitives.primitive import Vocabulary
 from primitives.program import COPY, Interface, Program, ProgramError, Signature, Statement
@@ -254,7 +254,7 @@ def adopt(program: Program, interface: Interface, states: int, inputs: Sequence[
 def is_valid(program: Program, vocabulary: Vocabulary, max_statements: int = 1_000) -> bool:
     """Returns whether the static check takes the program."""
     try:
-        check(program, vocabulary, max_statements)
+        check_kinds(program, vocabulary, max_statements)
     except ProgramError:
         return False
     return True

@@ -7,28 +7,17 @@ the value that each takes at the next step under that assumption, split those th
 (the partition refinement that minimizes an automaton; Hopcroft 1971).
 
 What is left is ordered by a walk from the outputs, so that names, the order of statements and the names of state
-do not matter. Only identities that hold for every IEEE number, NaN, infinity and -0 included, are applied.
+do not matter.
 """
 
-from functools import lru_cache
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import numpy as np
-
-from primitives.graph import Graph, Node
-from primitives.kinds import SCALAR, Kind
+from primitives.graph import Frame, Graph, Kinds, Node, kind_of
+from primitives.kinds import SCALAR
+from primitives.numbering import Numbering, round_constant, stable_hash
 from primitives.primitive import Scope, Vocabulary
-from primitives.program import COPY, Program, ProgramError, Signature, Statement, key_of
-
-_IGNORES_SIGN = frozenset({"abs", "square", "sqrt", "log", "log2", "log10", "norm", "global_norm"})
-"""Operations that take the absolute value of their argument first, or square it."""
-_NON_NEGATIVE = frozenset({"abs", "square", "sqrt", "norm", "global_norm"})
-"""Operations whose output never has its sign bit set (but for NaN)."""
-
-
-@lru_cache(maxsize=4096)
-def _stable(name: str) -> int:
-    """A hash of a name that is the same in every process (Python's own is salted)."""
-    return key_of(name.encode())
+from primitives.program import COPY, Program, Signature, Statement, key_of
 
 
 def round_constants(graph: Graph, dtype: str) -> Graph:
@@ -40,7 +29,7 @@ def round_constants(graph: Graph, dtype: str) -> Graph:
     return Graph(
         graph.inputs,
         graph.state,
-        tuple(_round(c, dtype) for c in graph.constants),
+        tuple(round_constant(c, dtype) for c in graph.constants),
         graph.nodes,
         graph.outputs,
         graph.next_state,
@@ -48,15 +37,6 @@ def round_constants(graph: Graph, dtype: str) -> Graph:
         graph.output_kinds,
         graph.state_kinds,
     )
-
-
-def _round(constant: float, dtype: str) -> float:
-    if dtype == "float64":
-        return constant
-    limit = float(np.finfo(dtype).max)
-    if abs(constant) > limit:
-        raise ProgramError(f"a constant must be finite in {dtype}, got {constant!r}; keep it within +-{limit:.3g}")
-    return float(np.dtype(dtype).type(constant))
 
 
 def canonicalize(graph: Graph, vocabulary: Vocabulary, dtype: str) -> Graph:
@@ -67,190 +47,113 @@ def canonicalize(graph: Graph, vocabulary: Vocabulary, dtype: str) -> Graph:
     Raises:
         ProgramError: a constant is not finite in `dtype`.
     """
-    live = _live(graph)
-    first_state = len(graph.inputs)
-    states = [i for i in range(len(graph.state)) if first_state + i in live]
-    color: dict[int, int] = {i: _stable(graph.state_kinds[i].name) for i in states}
-    classes = len(set(color.values()))
-    while True:
-        numbering = _Numbering(graph, vocabulary, dtype, live, color)
-        refined: dict[tuple[int, int], int] = {}
-        for i in states:
-            following = numbering.value[graph.next_state[i]]
-            key = (color[i], following)
-            if key not in refined:
-                refined[key] = hash((color[i], numbering.hashes[following]))
-            color[i] = refined[key]
-        # A collision of the 64-bit hashes would merge two classes that the keys tell apart: count the keys.
-        if len(refined) == classes:
-            form = _emit(graph, numbering, states)
-            folded = _without_constant_state(form, vocabulary)
-            return form if folded is form else canonicalize(folded, vocabulary, dtype)
-        classes = len(refined)
-
-
-def _without_constant_state(graph: Graph, vocabulary: Vocabulary) -> Graph:
-    """Replaces state that is never written, zero for ever, by the constant 0.
-
-    The constant is a SCALAR where the state was more, so kinds may fall behind it. Element-wise operations do not mind;
-    one that sees whole tensors would, and then the state stays.
-    """
-    first = len(graph.inputs)
-    idle = {first + i for i, following in enumerate(graph.next_state) if following == first + i}
-    if not idle:
-        return graph
-    kept = [i for i in range(len(graph.state)) if first + i not in idle]
-    first_constant = first + len(kept)
-    zero = first_constant + len(graph.constants)
-    moved = {ref: ref for ref in range(first)}
-    moved |= {first + i: first + place for place, i in enumerate(kept)} | dict.fromkeys(idle, zero)
-    moved |= {first + len(graph.state) + i: first_constant + i for i in range(len(graph.constants))}
-    kinds = [*graph.kinds[:first], *(graph.state_kinds[i] for i in kept), *[SCALAR] * (len(graph.constants) + 1)]
-    nodes = []
-    for ref, node in enumerate(graph.nodes, graph.first_node):
-        args = tuple([moved[a] for a in node.args])
-        before, now = tuple([graph.kinds[a] for a in node.args]), tuple([kinds[a] for a in args])
-        if now != before and vocabulary[node.op].scope is not Scope.ELEMENT:
-            return graph
-        kind = vocabulary.output_kind(node.op, now)
-        if kind is None:
-            return graph
-        moved[ref] = len(kinds)
-        kinds.append(kind)
-        nodes.append(Node(node.op, args))
-    return Graph(
+    first = graph.first_node
+    names = (*graph.inputs, *graph.state, *graph.constants, *[f"%{i}" for i in range(graph.size)])
+    statements = [
+        Statement(f"%{i}", op, tuple([names[ref] for ref in args])) for i, (op, args) in enumerate(graph.nodes)
+    ]
+    frame = Frame(
         inputs=graph.inputs,
-        state=tuple(graph.state[i] for i in kept),
-        constants=(*graph.constants, 0.0),
-        nodes=tuple(nodes),
-        outputs=tuple(moved[ref] for ref in graph.outputs),
-        next_state=tuple(moved[graph.next_state[i]] for i in kept),
-        kinds=tuple(kinds),
+        state=graph.state,
+        kinds=graph.kinds[: first - len(graph.constants)],
+        outputs=tuple([names[ref] for ref in graph.outputs]),
+        next_state=tuple([names[ref] for ref in graph.next_state]),
         output_kinds=graph.output_kinds,
-        state_kinds=tuple(graph.state_kinds[i] for i in kept),
+        state_kinds=graph.state_kinds,
     )
+    return canonical_form(frame, live_statements(frame, statements), vocabulary, dtype)
 
 
-def _live(graph: Graph) -> set[int]:
-    """References that the outputs need, now or at a later step."""
-    first_state, first_constant = len(graph.inputs), len(graph.inputs) + len(graph.state)
-    first_node = graph.first_node
-    live: set[int] = set()
-    stack = list(graph.outputs)
-    while stack:
-        ref = stack.pop()
-        if ref in live:
-            continue
-        live.add(ref)
-        if ref >= first_node:
-            stack.extend(graph.nodes[ref - first_node].args)
-        elif first_state <= ref < first_constant:
-            stack.append(graph.next_state[ref - first_state])
-    return live
+class Live(NamedTuple):
+    """What the outputs need, now or at a later step: statements in order, and places of state variables."""
+
+    statements: tuple[Statement, ...]
+    state: tuple[int, ...]
 
 
-class _Numbering:
-    """Value numbers of the live references, given a partition of the state variables.
+def live_statements(frame: Frame, statements: Sequence[Statement]) -> Live:
+    """Returns what is live among statements.
 
-    `values[n]` is ("input", name), ("state", color), ("constant", value) or (op, argument numbers);
-    `value` maps references to numbers; `hashes` orders values without regard to names.
+    State is needed where a needed statement reads its old value, so the backward pass is repeated until no more is.
     """
-
-    def __init__(self, graph: Graph, vocabulary: Vocabulary, dtype: str, live: set[int], color: dict[int, int]) -> None:
-        self.values: list[tuple] = []
-        self.hashes: list[int] = []
-        self.kinds: list[Kind] = []
-        self.value: dict[int, int] = {}
-        self._numbers: dict[tuple, int] = {}
-        primitives = vocabulary._by_name  # noqa: SLF001  (the hot path of breeding)
-        first_state = len(graph.inputs)
-        first_constant = first_state + len(graph.state)
-        first_node = graph.first_node
-        nodes, kinds, value = graph.nodes, graph.kinds, self.value
-        for ref in sorted(live):
-            if ref >= first_node:
-                node = nodes[ref - first_node]
-                args = tuple([value[a] for a in node.args])
-                value[ref] = self._operation(node.op, args, kinds[ref], primitives)
-            elif ref >= first_constant:
-                value[ref] = self._constant(_round(graph.constants[ref - first_constant], dtype))
-            elif ref >= first_state:
-                state = color[ref - first_state]
-                value[ref] = self._add(("state", state), state, kinds[ref])
-            else:
-                name = graph.inputs[ref]
-                value[ref] = self._add(("input", name), _stable(name), kinds[ref])
-
-    def _add(self, value: tuple, key: int, kind: Kind) -> int:
-        number = self._numbers.get(value)
-        if number is None:
-            number = self._numbers[value] = len(self.values)
-            self.values.append(value)
-            self.hashes.append(key)
-            self.kinds.append(kind)
-        return number
-
-    def _constant(self, constant: float) -> int:
-        # The text tells 0.0 from -0.0, which compare equal.
-        text = repr(constant)
-        return self._add(("constant", text), hash((constant, text[0] == "-")), SCALAR)
-
-    def _operation(self, op: str, args: tuple[int, ...], kind: Kind, primitives: dict) -> int:
-        """Numbers an operation after the identities; each rule is exact for every IEEE number."""
-        values = self.values
-        if len(args) == 1:
-            inner = values[args[0]]
-            outer = inner[0]
-            if op == "negative" and outer == "constant":
-                return self._constant(-float(inner[1]))
-            if op in _IGNORES_SIGN and outer in ("negative", "abs"):
-                return self._operation(op, inner[1], kind, primitives)
-            if (op == "negative" and outer == "negative") or (op == "sign" and outer == "sign"):
-                return inner[1][0] if op == "negative" else args[0]
-            if op == "abs" and outer in _NON_NEGATIVE:
-                return args[0]
-        elif len(args) == 2:
-            a, b = args
-            if op == "subtract" and "add" in primitives:
-                if values[b][0] == "constant":
-                    op, args = "add", (a, self._constant(-float(values[b][1])))
-                elif values[b][0] == "negative":
-                    op, args = "add", (a, values[b][1][0])
-            elif op == "add" and "subtract" in primitives:
-                if values[b][0] == "negative":
-                    op, args = "subtract", (a, values[b][1][0])
-                elif values[a][0] == "negative":
-                    op, args = "subtract", (b, values[a][1][0])
-            elif op == "multiply":
-                if a == b and "square" in primitives:
-                    return self._operation("square", (a,), kind, primitives)
-                one = ("constant", "1.0")
-                if values[b] == one:
-                    return a
-                if values[a] == one:
-                    return b
-            if primitives[op].commutative and self.hashes[args[0]] > self.hashes[args[1]]:
-                args = (args[1], args[0])
-        hashes = self.hashes
-        return self._add((op, args), hash((_stable(op), *[hashes[a] for a in args])), kind)
+    backwards = statements[::-1]
+    held: tuple[int, ...] = ()
+    while True:
+        wanted = {*frame.outputs, *[frame.next_state[i] for i in held]}
+        live = []
+        for statement in backwards:
+            target, _, args = statement
+            if target in wanted:
+                wanted.discard(target)
+                wanted.update(args)  # constants too: they match no name
+                live.append(statement)
+        now = tuple([i for i, name in enumerate(frame.state) if name in wanted])
+        if now == held:
+            return Live(tuple(live[::-1]), held)
+        held = now
 
 
-def _emit(graph: Graph, numbering: _Numbering, states: list[int]) -> Graph:
+def canonical_form(frame: Frame, live: Live, vocabulary: Vocabulary, dtype: str) -> Graph:
+    """Returns the canonical form of the live statements of a program that was checked; errors as for a graph."""
+    zero: set[int] = set()  # state that is never written is zero for ever
+    while True:
+        numbering, held = _partition(frame, live, zero, vocabulary, dtype)
+        idle = {i for i in held if numbering[frame.next_state[i]] == numbering.held[i]}
+        if not idle or not _may_be_scalars(frame, live, zero, idle, vocabulary):
+            return _emit(frame, numbering, held)
+        zero |= idle
+
+
+def _partition(
+    frame: Frame, live: Live, zero: set[int], vocabulary: Vocabulary, dtype: str
+) -> tuple[Numbering, list[int]]:
+    """Numbers values under the coarsest partition of the live state that is not `zero`, and returns that state."""
+    held = [i for i in live.state if i not in zero]
+    colors = [None if i in zero else stable_hash(kind.name) for i, kind in enumerate(frame.state_kinds)]
+    classes = len({colors[i] for i in held})
+    while True:
+        numbering = Numbering(frame, colors, live.statements, vocabulary, dtype)
+        following = [(colors[i], numbering[frame.next_state[i]]) for i in held]
+        # A collision of the 64-bit hashes would merge two classes that the numbers tell apart: count the numbers.
+        before, classes = classes, len(set(following))
+        if classes == before:
+            return numbering, held
+        for i, (color, number) in zip(held, following, strict=True):
+            colors[i] = hash((color, numbering.hashes[number]))
+
+
+def _may_be_scalars(frame: Frame, live: Live, zero: set[int], idle: set[int], vocabulary: Vocabulary) -> bool:
+    """Whether the constant 0 can stand for `idle` state as it does for `zero`.
+
+    It is a SCALAR where the state was more, so kinds may fall behind it. Element-wise operations do not mind; one that
+    sees whole tensors would.
+    """
+    before, now = Kinds(zip((*frame.inputs, *frame.state), frame.kinds, strict=True)), Kinds()
+    before.update({frame.state[i]: SCALAR for i in zero})
+    now.update(before | {frame.state[i]: SCALAR for i in idle})
+    for target, op, args in live.statements:
+        was, given = tuple([before[arg] for arg in args]), tuple([now[arg] for arg in args])
+        if op == COPY and len(args) == 1:
+            before[target], now[target] = was[0], given[0]
+            continue
+        kind = vocabulary.output_kind(op, given)
+        if kind is None or (was != given and vocabulary[op].scope is not Scope.ELEMENT):
+            return False
+        before[target], now[target] = kind_of(op, was, target, vocabulary), kind
+    return True
+
+
+def _emit(frame: Frame, numbering: Numbering, held: list[int]) -> Graph:
     """Orders the values by a walk from the outputs and builds the canonical graph."""
-    values, number = numbering.values, numbering.value
-    following: dict[int, int] = {}  # number of a state's value -> number of the value it takes next
-    kind_of_state: dict[int, Kind] = {}
-    for i in states:
-        held = number[len(graph.inputs) + i]
-        following[held] = number[graph.next_state[i]]
-        kind_of_state[held] = graph.state_kinds[i]
-
+    values = numbering.values
+    following = {numbering.held[i]: numbering[frame.next_state[i]] for i in held}
+    kind_of_state = {numbering.held[i]: frame.state_kinds[i] for i in held}
     order: list[int] = []  # nodes, in order of execution
     inputs: list[int] = []
     constants: list[int] = []
     held_state: list[int] = []
     seen: set[int] = set()
-    roots = [number[ref] for ref in graph.outputs]
+    roots = [numbering[name] for name in frame.outputs]
     walks = [*roots]  # it grows: a state that is met adds the value that it takes next
     for root in walks:
         stack = [root]
@@ -261,30 +164,30 @@ def _emit(graph: Graph, numbering: _Numbering, states: list[int]) -> Graph:
             elif n not in seen:
                 seen.add(n)
                 tag, content = values[n]
-                if tag == "input":
+                if content.__class__ is tuple:
+                    stack.append(~n)
+                    stack += content[::-1]
+                elif tag == "input":
                     inputs.append(n)
                 elif tag == "constant":
                     constants.append(n)
-                elif tag == "state":
+                else:
                     held_state.append(n)
                     walks.append(following[n])
-                else:
-                    stack.append(~n)
-                    stack += content[::-1]
 
     inputs.sort(key=lambda n: values[n][1])
     numbers = (*inputs, *held_state, *constants, *order)
-    ref = dict(zip(numbers, range(len(numbers)), strict=True))
+    ref = dict(zip(numbers, range(len(numbers)), strict=True)).__getitem__
     return Graph(
         inputs=tuple([values[n][1] for n in inputs]),
         state=tuple([f"s{i}" for i in range(len(held_state))]),
         constants=tuple([float(values[n][1]) for n in constants]),
-        nodes=tuple([Node(op, tuple([ref[a] for a in args])) for op, args in [values[n] for n in order]]),
-        outputs=tuple([ref[n] for n in roots]),
-        next_state=tuple([ref[following[n]] for n in held_state]),
-        kinds=tuple([numbering.kinds[n] for n in numbers]),
-        output_kinds=graph.output_kinds,
-        state_kinds=tuple([kind_of_state[n] for n in held_state]),
+        nodes=tuple([Node(op, tuple(map(ref, args))) for op, args in map(values.__getitem__, order)]),
+        outputs=tuple(map(ref, roots)),
+        next_state=tuple([ref(following[n]) for n in held_state]),
+        kinds=tuple(map(numbering.kinds.__getitem__, numbers)),
+        output_kinds=frame.output_kinds,
+        state_kinds=tuple(map(kind_of_state.__getitem__, held_state)),
     )
 
 

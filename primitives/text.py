@@ -75,25 +75,45 @@ def render(program: Program, vocabulary: Vocabulary) -> str:
         ProgramError: the program has no text: an operation outside the vocabulary, a wrong number of arguments, a name
             that is none, a constant that is not finite.
     """
-    signature = program.signature
-    inputs, outputs = [name for name, _ in signature.inputs], [name for name, _ in signature.outputs]
-    names = {program.name, *inputs, *outputs}
-    lines = [f"def {program.name}({', '.join(inputs)}):"]
-    for target, op, args in program.statements:
-        names.add(target)
-        words = []
-        for arg in args:
-            if isinstance(arg, str):
-                names.add(arg)
-                words.append(arg)
-            else:
-                words.append(_constant(arg, target))
-        lines.append(f"    {target} = {_right_side(target, op, words, vocabulary)}")
-    lines.append(f"    return {', '.join(outputs)}\n")
-    _check_names(names)
-    if max(map(len, lines)) > MAX_LINE:
-        raise ProgramError(f"a line must have at most {MAX_LINE} characters, got a longer one; shorten the names")
-    return "\n".join(lines)
+    return Writer(vocabulary)(program)
+
+
+class Writer:
+    """Writes programs as text, errors as for `render`, and remembers lines: a child shares most with its parent.
+
+    Args:
+        vocabulary: primitives that programs use.
+        remembered: number of lines to remember.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, remembered: int = 4_096) -> None:
+        self._vocabulary = vocabulary
+        self._remembered = remembered
+        self._lines: dict[Statement, str] = {}
+
+    def __call__(self, program: Program) -> str:
+        """Returns the text."""
+        signature, known = program.signature, self._lines
+        inputs, outputs = [name for name, _ in signature.inputs], [name for name, _ in signature.outputs]
+        _check_names((program.name, *inputs, *outputs))
+        first, last = f"def {program.name}({', '.join(inputs)}):", f"    return {', '.join(outputs)}"
+        _check_length(first)
+        _check_length(last)
+        lines = [known.get(statement) or self._line(statement) for statement in program.statements]
+        return "\n".join((first, *lines, last, ""))
+
+    def _line(self, statement: Statement) -> str:
+        """Writes one line."""
+        target, op, args = statement
+        _check_names((target, *[arg for arg in args if isinstance(arg, str)]))
+        words = [arg if isinstance(arg, str) else _constant(arg, target) for arg in args]
+        line = f"    {target} = {_right_side(target, op, words, self._vocabulary)}"
+        _check_length(line)
+        if 0.0 not in args:  # 0.0 and -0.0 are equal, their lines are not
+            if len(self._lines) >= self._remembered:
+                self._lines.clear()
+            self._lines[statement] = line
+        return line
 
 
 def read_program(path: str | PathLike[str], interface: Interface, vocabulary: Vocabulary) -> Program:
@@ -250,6 +270,11 @@ def _check_names(names: Iterable[str]) -> None:
     for name in names:
         if not _is_name(name):
             raise ProgramError(f"{_NAME_RULE}, and be no Python keyword, got {short(name)!r}; rename it")
+
+
+def _check_length(line: str) -> None:
+    if len(line) > MAX_LINE:
+        raise ProgramError(f"a line must have at most {MAX_LINE} characters, got a longer one; shorten the names")
 
 
 @lru_cache(maxsize=4096)

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from primitives.canonical import Canonicalizer, live_statements
-from primitives.graph import Graph, check
+from primitives import canonical as canonical_module
+from primitives.canonical import Canonicalizer
+from primitives.graph import Graph, check, frame_of
 from primitives.ops import HERO
 from primitives.program import OPTIMIZER, Program, ProgramError
-from primitives.simplify import canonical_key, canonicalize
+from primitives.simplify import canonical_key, canonicalize, live_statements
 from primitives.text import parse
 from tests.strategies import programs
 
@@ -33,8 +34,8 @@ def test_a_remembered_form_is_the_form(family: list[Program], remembered: int) -
 
 @given(PROGRAMS)
 def test_statements_that_are_not_live_can_go(program: Program) -> None:
-    live = replace(program, statements=live_statements(program)[::-1])
-    assert canonical(live) == canonical(program)
+    live = live_statements(frame_of(program.signature), program.statements)
+    assert canonical(replace(program, statements=live.statements)) == canonical(program)
 
 
 def test_zeros_of_either_sign_are_told_apart() -> None:
@@ -57,3 +58,30 @@ def test_dead_code_is_checked_too() -> None:
             known(broken)
     with pytest.raises(ProgramError, match="at most 2"):
         known(replace(fine, statements=fine.statements * 3))
+
+
+def test_a_parent_outlives_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Canonicalizer(HERO, "float32", remembered=3)
+    text = "def train(w, g):\n    update = g * {}\n    return update\n"
+    parent, *children = [parse(text.format(factor), OPTIMIZER, HERO) for factor in range(2, 9)]
+    found: list[Program] = []
+    check_kinds = canonical_module.check_kinds
+    monkeypatch.setattr(canonical_module, "check_kinds", lambda p, *rest: (found.append(p), check_kinds(p, *rest)))
+    for child in children:
+        known(parent)
+        known(child)
+    assert [id(program) for program in found] == [id(program) for program in (parent, *children)]
+
+
+def test_signatures_are_told_apart() -> None:
+    known = Canonicalizer(HERO, "float32")
+    statements = parse("def train(g, m):\n    update = g + m\n    return update, m\n", OPTIMIZER, HERO).statements
+    forms = set()
+    for inputs, outputs in ((("g", "m"), ("update", "m")), (("g", "m", "w"), ("update", "m"))):
+        program = Program(OPTIMIZER.signature(inputs, outputs), statements)
+        assert known(program).graph == canonical(program)
+        forms.add(known.key(program))
+    assert len(forms) == 1
+    written = replace(program, statements=(*statements, statements[0]._replace(target="m")))
+    assert known(written).graph == canonical(written)
+    assert known.key(written) not in forms

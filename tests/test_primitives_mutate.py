@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from primitives.draws import Draws, rescale
+from primitives.draws import Draws, generator, rescale
 from primitives.graph import check
 from primitives.kinds import TENSOR, Kind
 from primitives.mutate import (
@@ -202,6 +202,22 @@ def test_children_do_not_depend_on_the_hash_seed_of_the_process() -> None:
     ]
     assert texts[0] == texts[1]
     assert texts[0] == f"{[grown(ADAMW, seed, 8).statements for seed in range(20)]}\n"
+
+
+def test_a_generator_is_a_function_of_its_numbers() -> None:
+    # these very numbers, in every process: runs are resumed
+    assert generator(0, 5, 7).random(2).tolist() == [0.2603953865747246, 0.1970108266692593]
+    assert generator(*np.array([0, 5, 7])).random() == generator(0, 5, 7).random()
+    keys = [*product(range(5), repeat=3), (12, 3), (1, 23), (123,), (2**32,), (2**64, 0), (-1,), ()]
+    assert len({generator(*key).random() for key in keys}) == len(keys)
+
+
+def test_generators_of_neighbours_are_independent() -> None:
+    blocks = np.array([[generator(1, batch, slot).random(4) for slot in range(100)] for batch in range(100)])
+    assert stats.kstest(blocks.ravel(), "uniform").pvalue > 1e-3
+    for axis in range(3):
+        ahead, behind = np.delete(blocks, 0, axis), np.delete(blocks, -1, axis)
+        assert abs(np.corrcoef(ahead.ravel(), behind.ravel())[0, 1]) < 0.02  # four standard errors
 
 
 def test_blocks_of_draws_continue_and_follow_their_distributions() -> None:

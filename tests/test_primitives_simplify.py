@@ -185,6 +185,9 @@ def test_exchanged_state_survives_as_text():
         ("a = sign(g)\nupdate = sign(a)", "update = sign(g)"),
         ("a = g * 1.0\nb = negative(0.5)\nupdate = a + b", "update = g - 0.5"),
         ("a = square(g)\nupdate = abs(a)", "update = g * g"),
+        ("a = sqrt(-0.5)\nupdate = g * a", "a = sqrt(0.5)\nupdate = g * a"),
+        ("a = norm(-0.0)\nupdate = g + a", "a = norm(0.0)\nupdate = g + a"),
+        ("a = negative(m)\na = abs(a)\nupdate = g + a", "a = abs(m)\nupdate = g + a"),  # m is 0 for ever
         ("update = g * 0.1", "update = g * 0.10000000149011612"),
     ],
 )

@@ -12,7 +12,7 @@ from strategies import programs
 from archive import library
 from primitives.ops import HERO
 from primitives.program import COPY, OPTIMIZER, Program, ProgramError, Statement
-from primitives.text import MAX_TEXT, parse, read_program, render
+from primitives.text import MAX_TEXT, Writer, parse, read_program, render
 
 INTERFACE = replace(OPTIMIZER, max_state=3)
 HEADER, FOOTER = "def train(w, g, m, v, lr):\n", "    return update, m, v\n"
@@ -114,6 +114,18 @@ class TestRoundTrip:
         for value in (np.float64(0.1), np.float32(0.5), 1):
             changed = replace(program, statements=(Statement("update", "multiply", ("g", value)),))  # type: ignore[arg-type]
             assert read(render(changed, HERO)) == changed
+
+    @given(st.lists(programs(HERO, INTERFACE), min_size=1, max_size=4), st.integers(1, 6))
+    def test_lines_that_are_remembered_are_the_lines(self, family, remembered):
+        write = Writer(HERO, remembered)
+        for program in [*family, *family]:
+            assert write(program) == render(program, HERO)
+            assert len(write._lines) <= remembered
+
+    def test_zeros_of_either_sign_are_told_apart(self):
+        write, text = Writer(HERO), body("update = g * {}")
+        for zero in ("0.0", "-0.0", "0.0"):
+            assert write(read(text.format(zero))) == text.format(zero)
 
     @pytest.mark.parametrize("name", library.names())
     def test_the_library(self, name):

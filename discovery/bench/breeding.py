@@ -12,9 +12,10 @@ from discovery.settings import validate
 from discovery.starts import load_starts
 from evaluators.domain import load
 from primitives.canonical import Canonicalizer
+from primitives.draws import generator
 from primitives.graph import Graph
-from primitives.program import Program
-from primitives.text import parse, structural_key
+from primitives.program import Program, key_of
+from primitives.text import Writer, parse
 
 LONGEST = 30
 """Most mutations from a start program to one of the population."""
@@ -34,12 +35,12 @@ def breeding(config: Config, candidates: int = 4_000) -> dict[str, float]:
     domain = load(config.domain)
     parents = [program for program, _ in population(config, 200)]
     canonical = Canonicalizer(domain.vocabulary, domain.dtype, config.max_statements)
-    proposer = _proposer(config, canonical.key)
+    proposer, write = _proposer(config, canonical.key), Writer(domain.vocabulary)
     graphs = []
     began = time.thread_time()
     for slot in range(candidates):
-        child = proposer.propose(parents[slot % len(parents)], np.random.default_rng([0, 0, slot]))
-        structural_key(child, domain.vocabulary)
+        child = proposer.propose(parents[slot % len(parents)], generator(0, 0, slot))
+        key_of(write(child).encode())
         graphs.append(canonical(child).graph)
     bred = time.thread_time() - began
     graphs = [graph for graph in graphs if domain.refuse(graph) is None]
