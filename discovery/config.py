@@ -107,14 +107,14 @@ class Hurdle(Section):
     """Stops a weak candidate after a cheap stage."""
 
     quantile: float = setting(
-        0.75,
+        0.85,
         "a candidate stops after a stage where it falls below this quantile of recent scores; 0 stops none",
         unit="share",
         ge=0.0,
         le=0.99,
     )
     window: int = setting(
-        256, "recent scores of a stage that the quantile is taken of", unit="scores", ge=1, le=1_000_000
+        128, "recent scores of a stage that the quantile is taken of", unit="scores", ge=1, le=1_000_000
     )
     warm_up: int = setting(32, "scores of a stage before its hurdle stands", unit="scores", ge=1, le=1_000_000)
 

@@ -177,10 +177,33 @@ def test_options_are_strict_and_explained(name: str) -> None:
 
 
 def test_single_mutations_are_equally_often_insertions_deletions_and_modifications() -> None:
-    proposer = made("mutation", most=1, until_changed=False)
+    proposer = made("mutation", most=1, until_changed=False, rescale=0.0)
     sizes = Counter(len(propose(proposer, ADAMW, seed).statements) - len(ADAMW.statements) for seed in range(2_400))
     assert set(sizes) == {-1, 0, 1}
     assert stats.chisquare(list(sizes.values())).pvalue > 1e-3
+
+
+def test_a_share_of_mutations_scales_a_constant_and_nothing_else() -> None:
+    proposer, only = (made("mutation", most=1, until_changed=False, rescale=share) for share in (0.3, 1.0))
+
+    def scaled(child: Program) -> bool:
+        pairs = [
+            (a, b)
+            for old, new in zip(ADAMW.statements, child.statements, strict=True)
+            for a, b in zip(old.args, new.args, strict=True)
+        ]
+        return sum(a != b for a, b in pairs) == 1 and all(
+            a == b or (isinstance(a, float) and a * b > 0) for a, b in pairs
+        )
+
+    assert all(scaled(propose(only, ADAMW, seed)) for seed in range(200))
+    sizes = Counter(len(propose(proposer, ADAMW, seed).statements) - len(ADAMW.statements) for seed in range(2_400))
+    assert (
+        stats.chisquare(
+            [sizes[-1], sizes[1], sizes[0]], [2_400 * 0.7 / 3, 2_400 * 0.7 / 3, 2_400 * (0.7 / 3 + 0.3)]
+        ).pvalue
+        > 1e-3
+    )
 
 
 @pytest.mark.parametrize("drift", [True, False])
@@ -212,8 +235,8 @@ def test_attempts_bound_how_often_the_key_is_asked() -> None:
 
 def test_the_number_of_mutations_is_geometric_and_bounded() -> None:
     def sizes(more: float, most: int) -> set[int]:
-        proposer = made("mutation", until_changed=False, more=more, most=most)
-        return {len(propose(proposer, ADAMW, seed).statements) - len(ADAMW.statements) for seed in range(400)}
+        proposer = made("mutation", until_changed=False, more=more, most=most, rescale=0.0)
+        return {len(propose(proposer, ADAMW, seed).statements) - len(ADAMW.statements) for seed in range(2_000)}
 
     assert sizes(more=0.0, most=5) == {-1, 0, 1}
     assert sizes(more=1.0, most=2) == {-2, -1, 0, 1, 2}

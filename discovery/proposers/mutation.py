@@ -1,4 +1,4 @@
-"""Mutation: insert, delete or modify, as in Chen et al. 2023, again until the behaviour changes."""
+"""Mutation: insert, delete or modify, as in Chen et al. 2023, or scale a constant; until the behaviour changes."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -8,13 +8,20 @@ import numpy as np
 from discovery.proposers import Accept, Factory, Space, key_or_none, until_changed
 from discovery.settings import Section, setting
 from primitives.draws import Draws
-from primitives.mutate import CONNECT, mutate
+from primitives.mutate import CONNECT, mutate, scale_constant
 from primitives.program import Program
 
 
 class Options(Section):
     """How a child is made from one parent."""
 
+    rescale: float = setting(
+        0.2,
+        "probability that a constant is scaled instead of one of the paper's three ways; 0 is the paper's mutation",
+        unit="share",
+        ge=0.0,
+        le=1.0,
+    )
     more: float = setting(
         0.25, "probability that one more mutation follows a mutation of the same child", unit="share", ge=0.0, le=1.0
     )
@@ -40,7 +47,9 @@ class Mutation:
     """Mutates one parent.
 
     Insert, delete and modify are equally likely. A child takes one mutation, after each of which another follows with
-    probability `more`, up to `most`; where the canonical key is still the parent's, this is done again.
+    probability `more`, up to `most`; where the canonical key is still the parent's, this is done again. With
+    probability `rescale` the last one scales a constant instead: where a rule's structure is right its constants are
+    what is left to find, and a modification of one argument of one statement rarely meets them.
 
     Args:
         options: the settings.
@@ -66,8 +75,12 @@ class Mutation:
             # what lies between only has to be a program: the static check is cheaper than the canonical key
             between = mutate(program, space.vocabulary, draws, space.max_statements, options.connect)
             program = between or program
+        if draws.uniform() < options.rescale:
+            child = scale_constant(program, draws)
+            if child is not None and accept(child):
+                return child
         return mutate(program, space.vocabulary, draws, space.max_statements, options.connect, accept)
 
 
 PROPOSER = Factory(Options, Mutation)
-"""The paper's mutation."""
+"""Mutation of one parent."""
