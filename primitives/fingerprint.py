@@ -113,10 +113,14 @@ def fingerprint(graph: Graph, vocabulary: Vocabulary, probe: Probe) -> int | Non
 
 
 _GRADIENT_SCALES = (1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01, 3e-3, 1e-3, 1e-3, 1e-10, 0.0, 0.03, 1e-3, 1e-10)
-"""One an entry; the second tensor (the last three) is smaller than the first."""
+"""One an entry; the second tensor (the last three) is smaller than the first. More entries follow as `_MORE` has it."""
+_MORE = 81
+"""Entries of the first tensor beyond these, of the scale 0.1: norms grow with the number of entries, and a bound on the
+norm of an update (lr sqrt(D) for a rule that takes signs) acts in training where D is some thousands."""
 _GRADIENT_STEPS = (1.0, 0.02, 0.6, 0.3, 1.0)
 """At the second step the gradient is small: clipping by global norm does nothing there."""
-_LEARNING_RATES = (1e-3, 0.3, 0.03, 1e-4, 0.01)
+_LEARNING_RATES = (1e-3, 0.03, 0.3, 1e-4, 0.01)
+"""The largest at a step where the gradient is large: the norm of an update then comes to about 3."""
 _TIMES = (1.0, 2.0, 3.0, 4.0, 1000.0)
 
 
@@ -134,12 +138,13 @@ def optimizer_probe() -> Probe:
     - |g| < 1 in every entry, so that `arcsin` and `arctanh` live; magnitudes of 1, 1e-3 and 1e-10 (the guard of
       division shows), exact zeros (the gradient of a dead pixel is 0), both signs, signs that turn over the steps;
     - `w` that moves, with |w| < 1 and a second tensor that starts at 0, as biases do;
-    - global norms of `g` above and below `lr`, so that clipping by it acts at some steps only;
+    - global norms of `g` above and below `lr`, so that clipping by it acts at some steps only, and norms of updates
+      from 1e-3 to 3, so that clipping them does;
     - `lr` over three decades and `t` up to 1000, so that bounds on them show.
 
     Products of a few of these stay far from underflow in float64: (1e-10)^30 = 1e-300.
     """
-    scales = np.array(_GRADIENT_SCALES)
+    scales = np.array([*_GRADIENT_SCALES[:12], *[0.1] * _MORE, *_GRADIENT_SCALES[12:]])
     n = len(scales)
     gradients, weights = [], []
     for step, factor in enumerate(_GRADIENT_STEPS):
@@ -150,7 +155,7 @@ def optimizer_probe() -> Probe:
         gradient[(step + 5) % 10] = 0.0
         gradients.append(gradient + 0.0)
         weights.append(0.5 * _spread(n, 1000) + 0.05 * step * _spread(n, 2000 + 11 * step))
-        weights[-1][12:] = weights[-1][12:] * 0.2 * step + 0.0
+        weights[-1][-3:] = weights[-1][-3:] * 0.2 * step + 0.0
     inputs = {
         "w": tuple(weights),
         "g": tuple(gradients),
@@ -159,4 +164,4 @@ def optimizer_probe() -> Probe:
     }
     for array in (*weights, *gradients):
         array.flags.writeable = False
-    return Probe(Layout(((4, 3), (3,))), inputs)
+    return Probe(Layout(((31, 3), (3,))), inputs)

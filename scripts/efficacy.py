@@ -1,7 +1,6 @@
 """Evidence: do the strategies differ at equal training steps, and do the rules that are found carry over?
 
     python scripts/efficacy.py WORK                  every strategy with 5 seeds, then docs/efficacy.md and a plot
-    python scripts/efficacy.py WORK --transfer       and the best rules on larger tasks that no search saw
     python scripts/efficacy.py WORK --steps 300000 --seeds 2 --strategy map_elites --strategy random_search
 
 Each search runs in a process and on a core of its own until it has spent the steps; then its best rule is judged anew
@@ -19,19 +18,17 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Annotated, Any
 
-import efficacy_jobs
-import efficacy_transfer
+import jobs
 import matplotlib as mpl
 import numpy as np
 import typer
 from matplotlib import pyplot as plt
 from scipy import stats
 
-from archive.evaluation import Status
 from discovery.budget import Budget
-from discovery.config import Config, options
+from discovery.config import Config
 from discovery.config_file import load_config
-from discovery.device import cache_folder, configure, describe
+from discovery.device import configure, describe
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "map_elites": ("strategy.name=map_elites",),
@@ -41,6 +38,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         "cache.canonical=false",
         "cache.functional=false",
     ),
+    "map_elites_without_hurdles": ("strategy.name=map_elites", "hurdle.quantile=0.0"),
     "regularized_evolution": ("strategy.name=regularized_evolution",),
     "random_search": ("strategy.name=random_search",),
     "constants": ("strategy.name=constants",),
@@ -84,8 +82,6 @@ def search(job: Job, folder: Path) -> dict[str, Any]:
     from discovery.progress import Progress
     from discovery.report import history, summary
     from discovery.run import Run
-    from evaluators.domain import load
-    from evaluators.forms import canonical_graph
 
     config, stop = job.load(), threading.Event()
 
@@ -102,14 +98,7 @@ def search(job: Job, folder: Path) -> dict[str, Any]:
     best = found["best"]
     if best is None:
         raise ValueError(f"a search must find a rule, got none in {place} after {found['steps']} steps; raise --steps")
-    domain = load(config.domain)
-    evaluator = domain.evaluator(options(config), str(cache_folder() / "baselines"))
-    last = len(domain.stages(options(config))) - 1
-    fresh = [
-        evaluator.evaluate(canonical_graph(best["program"], domain), replicate, (), range(last, last + 1))
-        for replicate in FRESH
-    ]
-    scores = [e.score if e.status is Status.OK and e.score is not None else config.archive.qd_offset for e in fresh]
+    scores = [sum(tasks.values()) / len(tasks) for tasks in jobs.fresh(config, best["program"], FRESH)]
     curve = [(f["steps"], f["best"][0]["score"]) for f in history(place).values() if f["best"]]
     return {
         "job": asdict(job),
@@ -184,7 +173,7 @@ def _so_far(curve: list[list[float]], steps: np.ndarray) -> np.ndarray:
 # --- report -----------------------------------------------------------------------------------------------------------
 
 
-def page(found: dict[str, Any], plan: list[Job], command: str, image: str, transfer: list[str]) -> str:
+def page(found: dict[str, Any], plan: list[Job], command: str, image: str) -> str:
     """Returns the page of the evidence."""
     machine, seeds = describe(), len({job.seed for job in plan})
     tests = sum("p" in row for row in found.values())
@@ -217,7 +206,6 @@ def page(found: dict[str, Any], plan: list[Job], command: str, image: str, trans
         "",
         f"![Best score over training steps]({image})",
         "",
-        *transfer,
     ]
     return "\n".join(lines)
 
@@ -236,9 +224,6 @@ def main(
     strategy: Annotated[list[str] | None, typer.Option(help="Only these strategies; may be given often.")] = None,
     config: Annotated[str, typer.Option(help="Configuration of the searches.")] = "optimizers",
     settings: Annotated[list[str] | None, typer.Option("--set", help="Change a setting, key=value.")] = None,
-    transfer: Annotated[bool, typer.Option("--transfer", help="Train the best rules on larger tasks too.")] = False,
-    task: Annotated[list[str] | None, typer.Option(help="Tasks of --transfer; default: the larger held-out.")] = None,
-    replicates: Annotated[int, typer.Option(min=1, help="Seeds of --transfer that are reported.")] = 5,
     cores: Annotated[int | None, typer.Option(min=1, help="Searches at a time. Default: one a core.")] = None,
     out: Annotated[Path, typer.Option(help="Page; the plot and the figures stand beside it.")] = Path(
         "docs/efficacy.md"
@@ -255,21 +240,16 @@ def main(
         raise typer.BadParameter(f"strategies are {', '.join(VARIANTS)}; got {', '.join(sorted(unknown))}")
     plan = [Job(v, seed, steps, config, tuple(settings or ())) for seed in range(seeds) for v in variants]
     asked = [("search", work / one.name, asdict(one)) for one in plan]
-    done = efficacy_jobs.run(asked, work, Path(__file__), cores)
+    done = jobs.run(asked, work, Path(__file__), cores)
     results = {v: [r for r, one in zip(done, plan, strict=True) if one.variant == v] for v in variants}
-    carried = {}
-    if transfer:
-        rules = {run["job"]["seed"]: run["best"]["program"] for run in results[OURS]}
-        carried = efficacy_transfer.run(rules, task, replicates, work, Path(__file__), cores)
     found = compare(results)
     out.parent.mkdir(parents=True, exist_ok=True)
     image = out.with_suffix(".svg")
     plot(results, image)
     command = f"python scripts/{' '.join([Path(__file__).name, *sys.argv[1:]])}"
-    text = efficacy_transfer.section(carried, replicates) if carried else []
-    out.write_text(page(found, plan, command, image.name, text), "utf-8")
+    out.write_text(page(found, plan, command, image.name), "utf-8")
     figures = {"comparison": found, "runs": {v: [_brief(r) for r in runs] for v, runs in results.items()}}
-    out.with_suffix(".json").write_text(json.dumps({**figures, "transfer": carried}, indent=1), "utf-8")
+    out.with_suffix(".json").write_text(json.dumps(figures, indent=1), "utf-8")
     print(f"written: {out}, {image}, {out.with_suffix('.json')}")
 
 
@@ -282,12 +262,9 @@ def _work_off(asked: dict[str, Any], work: Path) -> None:
         os.sched_setaffinity(0, {asked["core"]})
     configure()
     detail = asked["detail"]
-    if asked["kind"] == "search":
-        detail["settings"] = tuple(detail["settings"])
-        result = search(Job(**detail), work / Job(**detail).name)
-    else:
-        result = efficacy_transfer.train(detail)
-    efficacy_jobs.finish(work, asked["folder"], result)
+    detail["settings"] = tuple(detail["settings"])
+    result = search(Job(**detail), work / Job(**detail).name)
+    jobs.finish(work, asked["folder"], result)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,15 @@ import os
 import queue
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from archive.evaluation import Status
+from discovery.config import Config, options
+from discovery.device import cache_folder
+from evaluators.forms import canonical_graph
 
 Asked = tuple[str, Path, dict[str, Any]]
 """Kind, folder and details of a part; the details decide the result."""
@@ -38,6 +43,22 @@ def run(parts: Sequence[Asked], work: Path, script: Path, cores: int | None) -> 
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def fresh(config: Config, program: str, replicates: Iterable[int]) -> list[dict[str, float]]:
+    """Judges a program at the last stage; returns its score on each task by replicate, the worst where it diverged."""
+    from evaluators.domain import load
+
+    domain, section = load(config.domain), options(config)
+    evaluator = domain.evaluator(section, str(cache_folder() / "baselines"))
+    last = len(domain.stages(section)) - 1
+    scores = []
+    for replicate in replicates:
+        found = evaluator.evaluate(canonical_graph(program, domain), replicate, (), range(last, last + 1))
+        worst = dict.fromkeys(config.evaluation["tasks"], config.archive.qd_offset)
+        judged = {name: task.score for name, task in found.tasks.items()}
+        scores.append(judged if found.status is Status.OK else worst)
+    return scores
 
 
 def finish(work: Path, folder: str, result: dict[str, Any]) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-import efficacy_jobs
 import jax
 import jax.numpy as jnp
+import jobs
 import numpy as np
 
 from evaluators.domain import load
@@ -48,18 +48,16 @@ LION = """def train(w, g, m, lr):
 """
 
 
-def run(
-    rules: dict[int, str], tasks: list[str] | None, seeds: int, work: Path, script: Path, cores: int | None
-) -> dict[str, Any]:
+def run(rules: dict[int, str], tasks: list[str] | None, seeds: int, work: Path, script: Path) -> dict[str, Any]:
     """Trains the rules of the searches, by seed, and the baselines on every task; returns results by task and rule."""
     texts = {**dict.fromkeys(BASELINES), **{f"seed_{seed}": text for seed, text in rules.items()}}
-    parts: list[efficacy_jobs.Asked] = [
+    parts: list[jobs.Asked] = [
         ("transfer", work / "transfer" / name / rule, {"task": name, "rule": rule, "text": text, "seeds": seeds})
         for rule, text in texts.items()
         for name in tasks or _larger()
     ]
     found: dict[str, Any] = {}
-    for result in efficacy_jobs.run(parts, work, script, cores):
+    for result in jobs.run(parts, work, script, None):
         found.setdefault(result["task"], {})[result["rule"]] = result
     return found
 
