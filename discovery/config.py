@@ -67,9 +67,9 @@ class Axis(Section):
 class Archive(Section):
     """The MAP-Elites grid."""
 
-    depth: int = setting(3, "elites that a cell keeps", unit="elites", ge=1, le=100)
+    depth: int = setting(10, "elites that a cell keeps", unit="elites", ge=1, le=100)
     pessimism: float = setting(
-        0.05,
+        0.1,
         "an elite is compared by its mean score minus this / sqrt(replicates), so that one lucky score does not rule",
         unit="score",
         ge=0.0,
@@ -107,7 +107,7 @@ class Hurdle(Section):
     """Stops a weak candidate after a cheap stage."""
 
     quantile: float = setting(
-        0.85,
+        0.8,
         "a candidate stops after a stage where it falls below this quantile of recent scores; 0 stops none",
         unit="share",
         ge=0.0,
@@ -175,7 +175,7 @@ class Config(Section):
     archive: Archive = setting(Archive(), "The MAP-Elites grid: the best programs of every sort")
     cache: Cache = setting(Cache(), "What counts as known: no behaviour is evaluated twice")
     reevaluate: float = setting(
-        0.03, "share of the evaluations that elites get again, on new replicates", unit="share", ge=0.0, le=0.9
+        0.05, "share of the evaluations that elites get again, on new replicates", unit="share", ge=0.0, le=0.9
     )
     replicates: int = setting(
         4, "replicates that the fitness of an elite is averaged over, at most", unit="replicates", ge=1, le=1_000
