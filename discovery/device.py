@@ -7,6 +7,7 @@ import sys
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from shutil import which
 
 from evaluators.processor import processor
 
@@ -46,7 +47,7 @@ _ASK = "import jax; device = jax.devices()[0]; print(f'{device.platform}: {devic
 
 @cache
 def describe() -> dict[str, str]:
-    """Returns what the bits of a result may depend on: versions, CPU and device.
+    """Returns what the bits of a result may depend on: versions, CPU, device and the commit of this code.
 
     A process of its own asks JAX: in this one it would start threads, which Ray's forks do not bear, and take a share
     of a GPU that the workers need.
@@ -69,4 +70,16 @@ def describe() -> dict[str, str]:
         "platform": platform.platform(),
         "processor": processor(),
         "device": asked.stdout.strip().splitlines()[-1],
+        "commit": _commit(),
     }
+
+
+def _commit() -> str:
+    """The commit of the checkout that this file is in, with `-dirty` where it was changed; the version elsewhere."""
+    folder = Path(__file__).parents[1]
+    if (folder / ".git").exists() and which("git"):
+        git = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
+        asked = subprocess.run(git, capture_output=True, text=True, check=False)
+        if asked.returncode == 0:
+            return asked.stdout.strip()
+    return f"release {version('pride')}"

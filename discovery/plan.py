@@ -73,7 +73,7 @@ def make_plan(
         pending: plans of the batches that are not merged yet.
         attempts: number of evaluations that a behaviour has, faults included.
     """
-    rng = np.random.default_rng([config.seed, batch, config.batch])  # slots use 0 .. batch - 1
+    rng = np.random.default_rng([config.seed, batch, config.batch])
     parents = population.parents(rng, config.batch)
     share = evaluations * config.reevaluate / (1.0 - config.reevaluate)
     count = int(share + rng.random())

@@ -22,12 +22,12 @@ from discovery.config import Config, options
 from discovery.plan import Hurdles, Plan, make_plan
 from discovery.population import Population
 from discovery.progress import Best
-from discovery.settings import nearest
 from discovery.strategies import Scored
 from discovery.worker import Bred, Item, Judged
 from evaluators.domain import Domain
 from evaluators.domain import load as load_domain
 from primitives.emit.text import emit_text
+from primitives.names import nearest
 from primitives.text import parse
 
 REMEMBERED = 8192

@@ -113,7 +113,7 @@ def fingerprint(graph: Graph, vocabulary: Vocabulary, probe: Probe) -> int | Non
 
 
 _GRADIENT_SCALES = (1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01, 3e-3, 1e-3, 1e-3, 1e-10, 0.0, 0.03, 1e-3, 1e-10)
-"""One an entry; the second tensor (the last three) is smaller than the first. More entries follow as `_MORE` has it."""
+"""One an entry; the second tensor (the last three) is smaller than the first; `_MORE` entries stand before it."""
 _MORE = 81
 """Entries of the first tensor beyond these, of the scale 0.1: norms grow with the number of entries, and a bound on the
 norm of an update (lr sqrt(D) for a rule that takes signs) acts in training where D is some thousands."""

@@ -113,9 +113,9 @@ class Numbering(dict[str | float, int]):
         return number
 
     def _constant(self, constant: float) -> int:
-        # The text tells 0.0 from -0.0, which compare equal.
+        # The text tells 0.0 from -0.0, which compare equal, and -1.0 from -2.0, which Python hashes alike.
         text = repr(constant)
-        return self._add(("constant", text), hash((constant, text[0] == "-")), SCALAR)
+        return self._add(("constant", text), stable_hash(text), SCALAR)
 
     def _operation(self, op: str, args: tuple[int, ...], kind: Kind) -> int:
         if op in _REWRITTEN:
@@ -150,10 +150,12 @@ class Numbering(dict[str | float, int]):
             (left, in_left), (right, in_right) = values[a], values[b]
             if op == "subtract" and "add" in primitives:
                 if right == "constant":
-                    return "add", (a, self._constant(-float(in_right)))
+                    return self._operation("add", (a, self._constant(-float(in_right))), kind)
                 if right == "negative":
-                    return "add", (a, in_right[0])
+                    return self._operation("add", (a, in_right[0]), kind)
             elif op == "add" and "subtract" in primitives:
+                if left == right == "negative" and self.hashes[a] > self.hashes[b]:
+                    a, b, in_left, in_right = b, a, in_right, in_left
                 if right == "negative":
                     return "subtract", (a, in_right[0])
                 if left == "negative":

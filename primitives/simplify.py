@@ -114,12 +114,14 @@ def _partition(
     while True:
         numbering = Numbering(frame, colors, live.statements, vocabulary, dtype)
         following = [(colors[i], numbering[frame.next_state[i]]) for i in held]
-        # A collision of the 64-bit hashes would merge two classes that the numbers tell apart: count the numbers.
         before, classes = classes, len(set(following))
         if classes == before:
             return numbering, held
         for i, (color, number) in zip(held, following, strict=True):
             colors[i] = hash((color, numbering.hashes[number]))
+        if len({colors[i] for i in held}) < classes:  # hashes collided: the numbers tell the classes apart
+            for i, pair in zip(held, following, strict=True):
+                colors[i] = hash(pair)
 
 
 def _may_be_scalars(frame: Frame, live: Live, zero: set[int], idle: set[int], vocabulary: Vocabulary) -> bool:

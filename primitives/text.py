@@ -16,7 +16,6 @@ The two directions are exact inverses: `parse(render(p), ...) == p`, constants b
 """
 
 import ast
-import difflib
 import keyword
 import re
 from collections.abc import Iterable
@@ -25,6 +24,7 @@ from math import isfinite
 from os import PathLike
 from pathlib import Path
 
+from primitives.names import nearest
 from primitives.primitive import Vocabulary
 from primitives.program import COPY, Interface, Program, ProgramError, Statement, key_of
 from primitives.syntax import MAX_LINE, MAX_TEXT, error, short, tree, what, without_docstring
@@ -216,8 +216,7 @@ def _call(node: ast.Call, vocabulary: Vocabulary) -> tuple[str, tuple[str | floa
     name = node.func.id
     primitive = vocabulary.get(name)
     if primitive is None:
-        near = difflib.get_close_matches(name, vocabulary.spellings(), n=1)
-        action = f"did you mean {near[0]!r}?" if near else "see `pride primitives`"
+        action = nearest(name, vocabulary.spellings()).removeprefix("; ") or "see `pride primitives`"
         raise error(node, "a function must be in the vocabulary", repr(short(name)), action)
     if node.keywords:
         raise error(node, "arguments must be given by position", "a keyword argument", "remove the keyword")

@@ -21,34 +21,49 @@ import transfer
 import typer
 from scipy import stats
 
+from archive.store import Store
 from discovery.config import Config
-from discovery.config_file import load_config
-from discovery.device import configure, describe
+from discovery.config_file import dump, load_config
+from discovery.device import describe
 from discovery.report import history, summary
-
-FRESH = range(100, 110)
-"""Replicates that judge what a search found; searches use those from 0."""
+from discovery.run import stored_config
 
 
-def search(config: str, settings: list[str], seed: int, folder: Path) -> dict[str, Any]:
-    """Runs `pride run` as a user would, unless the run is there; returns its figures."""
+def search(config: str, settings: list[str], folder: Path) -> dict[str, Any]:
+    """Runs `pride run` as a user would, unless the run is there; returns its figures.
+
+    Raises:
+        ValueError: the run did not come to its end, or the folder holds another one.
+    """
     if not folder.exists():
-        chosen = [argument for setting in [*settings, f"seed={seed}"] for argument in ("--set", setting)]
-        pride = [sys.executable, "-m", "discovery.cli.app", "run", config, "--out", str(folder), *chosen]
-        print(" ".join(pride[2:]), file=sys.stderr, flush=True)
-        subprocess.run(pride, check=True, stdout=subprocess.DEVNULL)
+        _pride("run", config, "--out", str(folder), *_assigned(settings))
+    with Store.read(folder) as store:
+        if stored_config(store) != load_config(config, settings):
+            raise ValueError(f"{folder} must hold the run that is asked for, got other settings; remove it")
     found = summary(folder, top=1)
     if not found["finished"]:
         raise ValueError(f"a run must have come to its end, got one cut off in {folder}; remove it")
-    curve = [(batch["seconds"], batch["best"][0]["score"]) for batch in history(folder).values() if batch["best"]]
-    first = next((seconds for seconds, score in curve if score > curve[0][1]), None)
-    return {"seed": seed, "first_improvement": first, **found}
+    starts = len(load_config(config, settings).start)  # the first ids are the start programs
+    best = [(batch["seconds"], batch["best"][0]["id"]) for batch in history(folder).values() if batch["best"]]
+    return {"first_improvement": next((seconds for seconds, id in best if id >= starts), None), **found}
+
+
+def _pride(*arguments: str) -> None:
+    pride = [sys.executable, "-m", "discovery.cli.app", *arguments]
+    print("pride", *arguments, file=sys.stderr, flush=True)
+    ended = subprocess.run(pride, check=False, stdout=subprocess.DEVNULL)
+    if ended.returncode != 0:
+        raise ValueError(f"a search must come to its end, got exit status {ended.returncode}: see above")
+
+
+def _assigned(settings: list[str]) -> list[str]:
+    return [argument for setting in settings for argument in ("--set", setting)]
 
 
 def judge(asked: dict[str, Any]) -> dict[str, Any]:
     """Judges a rule on replicates that no search uses."""
     config = load_config(asked["config"], asked["settings"])
-    return {**asked, "fresh": jobs.fresh(config, asked["program"], FRESH)}
+    return {**asked, "scores": jobs.fresh(config, asked["program"], asked["fresh"])}
 
 
 def page(runs: list[dict[str, Any]], config: Config, command: str, larger: list[str]) -> str:
@@ -60,11 +75,13 @@ def page(runs: list[dict[str, Any]], config: Config, command: str, larger: list[
         "# Default runs",
         "",
         f"`{command}`, {time.strftime('%Y-%m-%d')}, {machine['processor']}, {os.cpu_count()} cores,",
-        f"{machine['device']}, JAX {machine['jax']}.",
+        f"{machine['device']}, JAX {machine['jax']}, commit {machine['commit']}.",
         "",
         f"`pride run` with {len(runs)} seeds, budget {config.budget}, on all cores. The best rule of each run, by its",
-        f"lower bound, judged anew on {len(FRESH)} replicates that no search uses: mean and 95 % t interval over them,",
-        "then the means by task; 0 is AdamW, tuned for each task on the same learning rates.",
+        f"lower bound, judged anew on {len(jobs.FRESH)} replicates that no search uses (initial parameters and order",
+        "of batches; the validation examples are those of the search): mean and 95 % t interval over them, then the",
+        "means by task; 0 is AdamW, tuned for each task on the same learning rates. The first improvement counts from",
+        "the start of the search, baselines known.",
         "",
         f"| {' | '.join(columns)} |",
         "|" + " --- |" * len(columns),
@@ -72,7 +89,7 @@ def page(runs: list[dict[str, Any]], config: Config, command: str, larger: list[
     for run in runs:
         scores, best = _scores(run), run["best"]
         margin = stats.t.ppf(0.975, len(scores) - 1) * stdev(scores) / len(scores) ** 0.5
-        by_task = " | ".join(f"{fmean(one[task] for one in run['fresh']):+.3f}" for task in tasks)
+        by_task = " | ".join(f"{fmean(one[task] for one in run['scores']):+.3f}" for task in tasks)
         first = "none" if run["first_improvement"] is None else f"{run['first_improvement']:.0f}"
         lines.append(
             f"| {run['seed']} | {fmean(scores):+.3f} ± {margin:.3f} | {by_task} | {best['score']:+.3f} | {first} | "
@@ -85,7 +102,7 @@ def page(runs: list[dict[str, Any]], config: Config, command: str, larger: list[
 
 def _scores(run: dict[str, Any]) -> list[float]:
     """Scores by replicate, means over the tasks."""
-    return [fmean(one.values()) for one in run["fresh"]]
+    return [fmean(one.values()) for one in run["scores"]]
 
 
 def main(
@@ -103,25 +120,33 @@ def main(
         _work_off(json.loads(job), work)
         return
     chosen = list(settings or ())
-    runs = [search(config, chosen, seed, work / f"default-{seed}") for seed in range(seeds)]
-    asked = [{"config": config, "settings": chosen, "program": run["best"]["program"]} for run in runs]
-    parts = [("judge", work / "fresh" / f"seed_{run['seed']}", one) for run, one in zip(runs, asked, strict=True)]
+    tasks = task or transfer.larger()
+    if not all((work / f"default-{seed}").exists() for seed in range(seeds)):
+        # so that no search has to compile and to tune the baselines first
+        _pride("score", "adamw", "--config", config, *_assigned(chosen))
+    runs = []
+    for seed in range(seeds):
+        settings_of_run = [*chosen, f"seed={seed}"]
+        runs.append({"seed": seed, **search(config, settings_of_run, work / f"default-{seed}")})
+    resolved = load_config(config, chosen)
+    asked = {"config": config, "settings": chosen, "resolved": dump(resolved), "fresh": jobs.FRESH}
+    parts = [
+        ("judge", work / "fresh" / f"seed_{run['seed']}", {**asked, "program": run["best"]["program"]}) for run in runs
+    ]
     judged = jobs.run(parts, work, Path(__file__), None)
-    runs = [{**run, "fresh": result["fresh"]} for run, result in zip(runs, judged, strict=True)]
-    rules = {run["seed"]: run["best"]["program"] for run in runs}
-    carried = transfer.run(rules, task, replicates, work, Path(__file__))
-    command = f"python scripts/{' '.join([Path(__file__).name, *sys.argv[1:]])}"
+    runs = [{**run, "scores": result["scores"]} for run, result in zip(runs, judged, strict=True)]
+    rules = {f"seed_{run['seed']}": run["best"]["program"] for run in runs}
+    carried = transfer.run(rules, tasks, replicates, resolved.evaluation["capacity"], work, Path(__file__))
+    best = max(runs, key=lambda run: fmean(_scores(run)))
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page(runs, load_config(config, chosen), command, transfer.section(carried, replicates)), "utf-8")
-    figures = json.dumps({"runs": runs, "transfer": carried}, indent=1)
-    out.with_suffix(".json").write_text(figures, "utf-8")
+    larger = transfer.section(carried, replicates, f"seed_{best['seed']}")
+    out.write_text(page(runs, resolved, jobs.command(work), larger), "utf-8")
+    out.with_suffix(".json").write_text(json.dumps({"runs": runs, "transfer": carried}, indent=1), "utf-8")
     print(f"written: {out}, {out.with_suffix('.json')}")
 
 
 def _work_off(asked: dict[str, Any], work: Path) -> None:
-    if asked["core"] is not None:
-        os.sched_setaffinity(0, {asked["core"]})
-    configure()
+    jobs.take(asked)
     result = judge(asked["detail"]) if asked["kind"] == "judge" else transfer.train(asked["detail"])
     jobs.finish(work, asked["folder"], result)
 

@@ -1,4 +1,4 @@
-"""Evidence: do the strategies differ at equal training steps, and do the rules that are found carry over?
+"""Evidence: do the strategies differ at equal training steps?
 
     python scripts/efficacy.py WORK                  every strategy with 5 seeds, then docs/efficacy.md and a plot
     python scripts/efficacy.py WORK --steps 300000 --seeds 2 --strategy map_elites --strategy random_search
@@ -9,7 +9,6 @@ script that was stopped goes on where it was.
 """
 
 import json
-import os
 import sys
 import threading
 import time
@@ -27,8 +26,8 @@ from scipy import stats
 
 from discovery.budget import Budget
 from discovery.config import Config
-from discovery.config_file import load_config
-from discovery.device import configure, describe
+from discovery.config_file import dump, load_config
+from discovery.device import describe
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "map_elites": ("strategy.name=map_elites",),
@@ -44,8 +43,6 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "constants": ("strategy.name=constants",),
 }
 OURS = "map_elites"
-FRESH = range(100, 105)
-"""Replicates that judge what a search found; searches use those from 0."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ def search(job: Job, folder: Path) -> dict[str, Any]:
     best = found["best"]
     if best is None:
         raise ValueError(f"a search must find a rule, got none in {place} after {found['steps']} steps; raise --steps")
-    scores = [sum(tasks.values()) / len(tasks) for tasks in jobs.fresh(config, best["program"], FRESH)]
+    scores = [sum(tasks.values()) / len(tasks) for tasks in jobs.fresh(config, best["program"], jobs.FRESH)]
     curve = [(f["steps"], f["best"][0]["score"]) for f in history(place).values() if f["best"]]
     return {
         "job": asdict(job),
@@ -180,13 +177,14 @@ def page(found: dict[str, Any], plan: list[Job], command: str, image: str) -> st
     lines = [
         "# Efficacy",
         "",
-        f"`{command}`, {time.strftime('%Y-%m-%d')}, {machine['processor']}, {machine['device']}, JAX {machine['jax']}.",
+        f"`{command}`, {time.strftime('%Y-%m-%d')}, {machine['processor']}, {machine['device']}, JAX {machine['jax']},",
+        f"commit {machine['commit']}.",
         "",
         f"Every strategy ran with {seeds} seeds until it had spent {plan[0].steps:,} training steps (summed over tasks",
         f"and lanes), configuration `{plan[0].config}`, each on one core. The best rule of a run, by its lower bound,",
-        f"was then judged on {len(FRESH)} replicates that no search uses; 0 is AdamW tuned on the same lanes. A search",
-        "ends with the batches under way, so it spends a little more than it is given. Figures but the scores by seed",
-        "are medians.",
+        f"was judged anew on {len(jobs.FRESH)} replicates that no search uses (initial parameters, order of batches;",
+        "the validation examples are those of the search); 0 is AdamW tuned on the same lanes. A search ends with the",
+        "batches under way, so it spends a little more than it is given. Figures but the scores by seed are medians.",
         "",
         "| strategy | fresh score | by seed | in the search | steps | candidates | evaluations | operations | p |",
         "|" + " --- |" * 9,
@@ -239,15 +237,15 @@ def main(
     if unknown:
         raise typer.BadParameter(f"strategies are {', '.join(VARIANTS)}; got {', '.join(sorted(unknown))}")
     plan = [Job(v, seed, steps, config, tuple(settings or ())) for seed in range(seeds) for v in variants]
-    asked = [("search", work / one.name, asdict(one)) for one in plan]
+    decides = [{"resolved": dump(one.load()), "fresh": jobs.FRESH} for one in plan]
+    asked = [("search", work / one.name, {**asdict(one), **more}) for one, more in zip(plan, decides, strict=True)]
     done = jobs.run(asked, work, Path(__file__), cores)
     results = {v: [r for r, one in zip(done, plan, strict=True) if one.variant == v] for v in variants}
     found = compare(results)
     out.parent.mkdir(parents=True, exist_ok=True)
     image = out.with_suffix(".svg")
     plot(results, image)
-    command = f"python scripts/{' '.join([Path(__file__).name, *sys.argv[1:]])}"
-    out.write_text(page(found, plan, command, image.name), "utf-8")
+    out.write_text(page(found, plan, jobs.command(work), image.name), "utf-8")
     figures = {"comparison": found, "runs": {v: [_brief(r) for r in runs] for v, runs in results.items()}}
     out.with_suffix(".json").write_text(json.dumps(figures, indent=1), "utf-8")
     print(f"written: {out}, {image}, {out.with_suffix('.json')}")
@@ -258,12 +256,10 @@ def _brief(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _work_off(asked: dict[str, Any], work: Path) -> None:
-    if asked["core"] is not None:
-        os.sched_setaffinity(0, {asked["core"]})
-    configure()
-    detail = asked["detail"]
-    detail["settings"] = tuple(detail["settings"])
-    result = search(Job(**detail), work / Job(**detail).name)
+    jobs.take(asked)
+    detail = {key: value for key, value in asked["detail"].items() if key not in ("resolved", "fresh")}
+    job = Job(**{**detail, "settings": tuple(detail["settings"])})
+    result = search(job, work / job.name)
     jobs.finish(work, asked["folder"], result)
 
 

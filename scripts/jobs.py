@@ -12,11 +12,15 @@ from typing import Any
 
 from archive.evaluation import Status
 from discovery.config import Config, options
-from discovery.device import cache_folder
+from discovery.device import cache_folder, configure
+from evaluators.domain import load
 from evaluators.forms import canonical_graph
 
+FRESH = tuple(range(100, 110))
+"""Replicates that judge what a search found; searches use those from 0."""
+
 Asked = tuple[str, Path, dict[str, Any]]
-"""Kind, folder and details of a part; the details decide the result."""
+"""Kind, folder and details of a part; all that decides its result must be among the details."""
 
 
 def run(parts: Sequence[Asked], work: Path, script: Path, cores: int | None) -> list[dict[str, Any]]:
@@ -46,9 +50,17 @@ def run(parts: Sequence[Asked], work: Path, script: Path, cores: int | None) -> 
 
 
 def fresh(config: Config, program: str, replicates: Iterable[int]) -> list[dict[str, float]]:
-    """Judges a program at the last stage; returns its score on each task by replicate, the worst where it diverged."""
-    from evaluators.domain import load
+    """Judges a program at the last stage; returns its score on each task by replicate.
 
+    The losses are on the validation examples, as in a search: initial parameters and batch order are what is new. Where
+    it diverged on one task it gets the worst score on all.
+
+    Raises:
+        ValueError: the search itself may use these replicates.
+    """
+    replicates = list(replicates)
+    if config.replicates > min(replicates):
+        raise ValueError(f"replicates must be at most {min(replicates)}, got {config.replicates}; the rest judges anew")
     domain, section = load(config.domain), options(config)
     evaluator = domain.evaluator(section, str(cache_folder() / "baselines"))
     last = len(domain.stages(section)) - 1
@@ -59,6 +71,19 @@ def fresh(config: Config, program: str, replicates: Iterable[int]) -> list[dict[
         judged = {name: task.score for name, task in found.tasks.items()}
         scores.append(judged if found.status is Status.OK else worst)
     return scores
+
+
+def command(work: Path) -> str:
+    """Returns the command line of this process, without the places of the machine it ran on."""
+    arguments = ["WORK" if Path(argument) == work else argument for argument in sys.argv[1:]]
+    return f"python scripts/{' '.join([Path(sys.argv[0]).name, *arguments])}"
+
+
+def take(asked: dict[str, Any]) -> None:
+    """Makes this process ready for a part: its core, its device."""
+    if asked["core"] is not None:
+        os.sched_setaffinity(0, {asked["core"]})
+    configure()
 
 
 def finish(work: Path, folder: str, result: dict[str, Any]) -> None:

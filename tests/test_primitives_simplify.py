@@ -189,6 +189,9 @@ def test_exchanged_state_survives_as_text():
         ("a = norm(-0.0)\nupdate = g + a", "a = norm(0.0)\nupdate = g + a"),
         ("a = negative(m)\na = abs(a)\nupdate = g + a", "a = abs(m)\nupdate = g + a"),  # m is 0 for ever
         ("update = g * 0.1", "update = g * 0.10000000149011612"),
+        ("a = negative(g)\nupdate = a - 0.5", "update = -0.5 - g"),
+        ("a = negative(g)\nb = negative(w)\nupdate = a - b", "update = w - g"),
+        ("a = negative(g)\nb = negative(w)\nupdate = a + b", "a = negative(g)\nb = negative(w)\nupdate = b + a"),
     ],
 )
 def test_exact_identities(one, other):
@@ -209,6 +212,13 @@ def test_exact_identities(one, other):
 )
 def test_what_differs_by_a_bit_stays_apart(one, other):
     assert key(rule(one)) != key(rule(other))
+
+
+def test_state_that_differs_by_constants_that_python_hashes_alike_stays_apart():
+    assert hash(-1.0) == hash(-2.0)
+    text = rule("a = m - v\nm = g - 1.0\nv = g - 2.0\nupdate = a + g")
+    form = canonical(parse(text, OPTIMIZER, HERO))
+    assert len(form.state) == 2
 
 
 def test_a_constant_too_large_for_the_type_is_refused():

@@ -218,9 +218,6 @@ def _print_summary(found: Mapping[str, Any], folder: Path) -> None:
     )
 
 
-_KEYS = ("structural", "canonical", "fingerprint")
-
-
 def _print_program(found: Mapping[str, Any]) -> None:
     print_facts(
         {

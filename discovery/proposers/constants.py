@@ -37,7 +37,7 @@ class Options(Section):
 class Constants:
     """Scales constants by 2^N(0, 1), or their distance from 1 where they lie in (1/2, 1).
 
-    Operations, variables, signs and zeros stay. After each scaling another follows with probability `more`, up to
+    Operations, variables and zeros stay. After each scaling another follows with probability `more`, up to
     `most`.
 
     Args:
