@@ -22,7 +22,7 @@ from scipy import stats
 
 from evaluators.domain import load
 from evaluators.forms import canonical_graph, canonical_text
-from evaluators.optimizers.baselines import BETA1, BETA2, adamw, best_rate
+from evaluators.optimizers.baselines import adamw, best_rate
 from evaluators.optimizers.task import LARGE_LEARNING_RATES
 from evaluators.optimizers.tasks import HELD_OUT_TASKS, SEARCH_TASKS, load_task
 from evaluators.optimizers.training import Carry, Interpreted, start, trainer
@@ -36,7 +36,7 @@ TUNING = 1000
 BASELINES: dict[str, list[tuple[float, float]]] = {
     "adamw": [(0.9, 0.999)],
     "lion": [(0.9, 0.99)],
-    "adamw_betas": list(product(BETA1, BETA2)),
+    "adamw_betas": list(product((0.7, 0.9), (0.9, 0.99, 0.999))),
 }
 """Betas of the baselines."""
 EQUAL = ("adamw", "lion")
