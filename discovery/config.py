@@ -15,7 +15,7 @@ class Strategy(Section):
 
     name: str = setting(
         "map_elites",
-        "map_elites, regularized_evolution, random_search, constants, or module:NAME",
+        "map_elites, regularized_evolution, random_search, constants, or package.module:NAME",
     )
     tournament: int = setting(
         4,
@@ -36,7 +36,9 @@ class Strategy(Section):
 class Proposer(Section):
     """How a child is made from its parents."""
 
-    name: str = setting("mutation", "how children are made: the name of a file in discovery/proposers, or module:NAME")
+    name: str = setting(
+        "mutation", "how children are made: the name of a file in discovery/proposers, or package.module:NAME"
+    )
     options: dict[str, Any] = setting({}, "the proposer's own settings")
 
 
@@ -137,7 +139,7 @@ class Config(Section):
     the work) may change between a run and its resumption.
     """
 
-    domain: str = setting("optimizers", "what programs are for: a domain's name, or module:NAME")
+    domain: str = setting("optimizers", "what programs are for: a domain's name, or package.module:NAME")
     seed: int = setting(0, "where all randomness comes from", ge=0, le=2**63 - 1)
     budget: Annotated[Budget, BeforeValidator(parse_budget), PlainSerializer(lambda b: b.candidates or str(b))] = Field(
         default=Budget(seconds=300.0),

@@ -15,28 +15,9 @@ from typing import NamedTuple
 
 from primitives.graph import Frame, Graph, Kinds, Node, kind_of
 from primitives.kinds import SCALAR
-from primitives.numbering import Numbering, round_constant, stable_hash
+from primitives.numbering import Numbering, stable_hash
 from primitives.primitive import Scope, Vocabulary
 from primitives.program import COPY, Program, Signature, Statement, key_of
-
-
-def round_constants(graph: Graph, dtype: str) -> Graph:
-    """Returns the graph with its constants rounded to `dtype`, as it executes.
-
-    Raises:
-        ProgramError: a constant is not finite in `dtype`.
-    """
-    return Graph(
-        graph.inputs,
-        graph.state,
-        tuple(round_constant(c, dtype) for c in graph.constants),
-        graph.nodes,
-        graph.outputs,
-        graph.next_state,
-        graph.kinds,
-        graph.output_kinds,
-        graph.state_kinds,
-    )
 
 
 def canonicalize(graph: Graph, vocabulary: Vocabulary, dtype: str) -> Graph:

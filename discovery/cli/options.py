@@ -25,7 +25,8 @@ ConfigSource = Annotated[
 ]
 
 DomainName = Annotated[
-    str, typer.Option("--domain", metavar="NAME", help="What programs are for: a domain's name, or module:NAME.")
+    str,
+    typer.Option("--domain", metavar="NAME", help="What programs are for: a domain's name, or package.module:NAME."),
 ]
 
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.", show_default=False)]
