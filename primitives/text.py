@@ -216,7 +216,7 @@ def _call(node: ast.Call, vocabulary: Vocabulary) -> tuple[str, tuple[str | floa
     name = node.func.id
     primitive = vocabulary.get(name)
     if primitive is None:
-        action = nearest(name, vocabulary.spellings()).removeprefix("; ") or "see `pride primitives`"
+        action = nearest(name, vocabulary.spellings(), cutoff=0.6).removeprefix("; ") or "see `pride primitives`"
         raise error(node, "a function must be in the vocabulary", repr(short(name)), action)
     if node.keywords:
         raise error(node, "arguments must be given by position", "a keyword argument", "remove the keyword")

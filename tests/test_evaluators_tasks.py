@@ -132,7 +132,7 @@ def test_initial_loss_is_near_that_of_zero_parameters(name: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_adam_learns(name: str) -> None:
     _, start, end = training(name)
-    assert end < 0.75 * start
+    assert end < 0.8 * start
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -178,7 +178,7 @@ def test_initial_parameters(name: str) -> None:
 @pytest.mark.parametrize("name", SEARCH_TASKS)
 def test_search_tasks_are_small_but_no_smaller_than_a_gradient_needs(name: str) -> None:
     t = task(name)
-    assert 2000 <= t.layout.size <= 4000
+    assert 2000 <= t.layout.size <= 5000
     assert 64 <= t.batch <= 128
     assert t.learning_rates == LEARNING_RATES
 
