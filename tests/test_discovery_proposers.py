@@ -193,7 +193,7 @@ def test_a_share_of_mutations_scales_a_constant_and_nothing_else() -> None:
             for a, b in zip(old.args, new.args, strict=True)
         ]
         return sum(a != b for a, b in pairs) == 1 and all(
-            a == b or (isinstance(a, float) and a * b > 0) for a, b in pairs
+            a == b or (isinstance(a, float) and isinstance(b, float) and a * b > 0) for a, b in pairs
         )
 
     assert all(scaled(propose(only, ADAMW, seed)) for seed in range(200))
