@@ -13,13 +13,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from statistics import fmean, median, stdev
+from statistics import fmean, median
 from typing import Annotated, Any
 
 import jobs
 import transfer
 import typer
-from scipy import stats
+from intervals import t_margin
 
 from archive.store import Store
 from discovery.config import Config
@@ -35,17 +35,18 @@ def search(config: str, settings: list[str], folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: the run did not come to its end, or the folder holds another one.
     """
+    wanted = load_config(config, settings)
     if not folder.exists():
         _pride("run", config, "--out", str(folder), *_assigned(settings))
     with Store.read(folder) as store:
-        if stored_config(store) != load_config(config, settings):
+        if stored_config(store) != wanted:
             raise ValueError(f"{folder} must hold the run that is asked for, got other settings; remove it")
     found = summary(folder, top=1)
     if not found["finished"]:
         raise ValueError(f"a run must have come to its end, got one cut off in {folder}; remove it")
-    starts = len(load_config(config, settings).start)  # the first ids are the start programs
     best = [(batch["seconds"], batch["best"][0]["id"]) for batch in history(folder).values() if batch["best"]]
-    return {"first_improvement": next((seconds for seconds, id in best if id >= starts), None), **found}
+    # the first ids are the start programs
+    return {"first_improvement": next((seconds for seconds, id in best if id >= len(wanted.start)), None), **found}
 
 
 def _pride(*arguments: str) -> None:
@@ -88,12 +89,11 @@ def page(runs: list[dict[str, Any]], config: Config, command: str, larger: list[
     ]
     for run in runs:
         scores, best = _scores(run), run["best"]
-        margin = stats.t.ppf(0.975, len(scores) - 1) * stdev(scores) / len(scores) ** 0.5
         by_task = " | ".join(f"{fmean(one[task] for one in run['scores']):+.3f}" for task in tasks)
         first = "none" if run["first_improvement"] is None else f"{run['first_improvement']:.0f}"
         lines.append(
-            f"| {run['seed']} | {fmean(scores):+.3f} ± {margin:.3f} | {by_task} | {best['score']:+.3f} | {first} | "
-            f"{run['candidates']:,} | {run['evaluations']:,} | {best['size']} | "
+            f"| {run['seed']} | {fmean(scores):+.3f} ± {t_margin(scores):.3f} | {by_task} | {best['score']:+.3f} | "
+            f"{first} | {run['candidates']:,} | {run['evaluations']:,} | {best['size']} | "
             f"{best['descriptors']['state_buffers']:.0f} |"
         )
     middle = median(fmean(_scores(run)) for run in runs)
@@ -117,7 +117,7 @@ def main(
 ) -> None:
     """Runs the default search with several seeds and judges what it finds."""
     if job is not None:  # one part of the work, in a process of its own
-        _work_off(json.loads(job), work)
+        jobs.work_off(job, work, lambda kind, detail: (judge if kind == "judge" else transfer.train)(detail))
         return
     chosen = list(settings or ())
     tasks = task or transfer.larger()
@@ -143,12 +143,6 @@ def main(
     out.write_text(page(runs, resolved, jobs.command(work), larger), "utf-8")
     out.with_suffix(".json").write_text(json.dumps({"runs": runs, "transfer": carried}, indent=1), "utf-8")
     print(f"written: {out}, {out.with_suffix('.json')}")
-
-
-def _work_off(asked: dict[str, Any], work: Path) -> None:
-    jobs.take(asked)
-    result = judge(asked["detail"]) if asked["kind"] == "judge" else transfer.train(asked["detail"])
-    jobs.finish(work, asked["folder"], result)
 
 
 if __name__ == "__main__":

@@ -230,7 +230,7 @@ def main(
 ) -> None:
     """Compares strategies at equal training steps."""
     if job is not None:  # one part of the work, in a process of its own
-        _work_off(json.loads(job), work)
+        jobs.work_off(job, work, lambda _, detail: _search(detail, work))
         return
     variants = strategy or list(VARIANTS)
     unknown = set(variants) - set(VARIANTS)
@@ -255,12 +255,10 @@ def _brief(result: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in result.items() if key != "curve"}
 
 
-def _work_off(asked: dict[str, Any], work: Path) -> None:
-    jobs.take(asked)
-    detail = {key: value for key, value in asked["detail"].items() if key not in ("resolved", "fresh")}
-    job = Job(**{**detail, "settings": tuple(detail["settings"])})
-    result = search(job, work / job.name)
-    jobs.finish(work, asked["folder"], result)
+def _search(detail: dict[str, Any], work: Path) -> dict[str, Any]:
+    fields = {key: value for key, value in detail.items() if key not in ("resolved", "fresh")}
+    job = Job(**{**fields, "settings": tuple(fields["settings"])})
+    return search(job, work / job.name)
 
 
 if __name__ == "__main__":

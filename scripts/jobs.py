@@ -5,7 +5,7 @@ import os
 import queue
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def run(parts: Sequence[Asked], work: Path, script: Path, cores: int | None) -> 
     Args:
         parts: what is to be done.
         work: the folder of it all.
-        script: who works off a part: `script work --job JSON` ends with a call of `finish`.
+        script: who works off a part: `script work --job JSON` calls `work_off`.
         cores: parts at a time; None means one a core.
 
     Raises:
@@ -79,16 +79,20 @@ def command(work: Path) -> str:
     return f"python scripts/{' '.join([Path(sys.argv[0]).name, *arguments])}"
 
 
-def take(asked: dict[str, Any]) -> None:
-    """Makes this process ready for a part: its core, its device."""
+def work_off(job: str, work: Path, do: Callable[[str, dict[str, Any]], dict[str, Any]]) -> None:
+    """Works off one part in this process, on the core it is given, and keeps its result.
+
+    Args:
+        job: what `run` passes on as `--job`.
+        work: the folder of it all.
+        do: gives the result of a part by its kind and its details.
+    """
+    asked = json.loads(job)
     if asked["core"] is not None:
         os.sched_setaffinity(0, {asked["core"]})
     configure()
-
-
-def finish(work: Path, folder: str, result: dict[str, Any]) -> None:
-    """Keeps the result of a part."""
-    file = work / folder / "result.json"
+    result = do(asked["kind"], asked["detail"])
+    file = work / asked["folder"] / "result.json"
     part = file.with_suffix(".part")
     part.write_text(json.dumps(result), "utf-8")
     part.replace(file)
@@ -107,9 +111,9 @@ def _one(part: Asked, work: Path, script: Path, free: "queue.Queue[int | None]")
         try:
             print(f"begins: {folder.relative_to(work)}", file=sys.stderr, flush=True)
             job = {"kind": kind, "folder": str(folder.relative_to(work)), "detail": detail, "core": core}
-            command = [sys.executable, str(script), str(work), "--job", json.dumps(job)]
+            worker = [sys.executable, str(script), str(work), "--job", json.dumps(job)]
             with (folder / "log.txt").open("w") as log:
-                ended = subprocess.run(command, stdout=log, stderr=log, check=False)
+                ended = subprocess.run(worker, stdout=log, stderr=log, check=False)
         finally:
             free.put(core)
         if ended.returncode != 0 or not result.exists():

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from intervals import LEVEL, t_margin
 from scipy import stats
 
 from archive import library
@@ -22,7 +23,6 @@ from evaluators.domain import load
 from evaluators.forms import canonical_graph
 
 RULES = ("adamw", "adamw_uncorrected", "adam", "rmsprop", "heavy_ball", "nesterov", "sgd", "sign_sgd", "lion")
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,7 @@ class Result:
     @property
     def half_width(self) -> float:
         """Half of the t interval of the mean."""
-        n = len(self.test)
-        return float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * self.test.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
+        return t_margin(self.test)
 
 
 def measure(task_name: str, rule: str, seeds: int) -> Result:

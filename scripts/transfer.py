@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from itertools import product
 from math import inf, isfinite, log
 from pathlib import Path
-from statistics import fmean, median, stdev
+from statistics import fmean, median
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import jobs
 import numpy as np
+from intervals import t_margin
 from scipy import stats
 
 from evaluators.domain import load
@@ -254,7 +255,6 @@ def _cell(result: dict[str, Any]) -> str:
     losses = result["test"]
     if losses is None:
         return "diverged"
-    n = len(losses)
-    spread = f" ± {stats.t.ppf(0.975, n - 1) * stdev(losses) / n**0.5:.2g}" if n > 1 else ""
+    spread = f" ± {t_margin(losses):.2g}" if len(losses) > 1 else ""
     edge = "*" if result["at_edge"] else ""
     return f"{_test(result):.4g}{spread} ({result['learning_rate']:.2g}{edge}, {result['decay']:g})"

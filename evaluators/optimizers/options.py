@@ -1,9 +1,13 @@
 """The section `evaluation` of a configuration in the domain of optimizers."""
 
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from primitives.encode import Capacity
+
+_BUILT_IN = Capacity()
 
 
 class Stage(BaseModel):
@@ -22,6 +26,10 @@ class Stage(BaseModel):
     )
 
 
+def _room(default: int, description: str, unit: str) -> Any:
+    return Field(default=default, description=description, ge=16, le=1024, json_schema_extra={"unit": unit})
+
+
 class Limits(BaseModel):
     """What the interpreter has room for (`primitives.encode.Capacity`); a program that needs more is invalid.
 
@@ -31,26 +39,16 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    tensors: int = Field(
-        default=32,
-        description="live values as large as the parameters, w, g and all possible state included",
-        ge=16,
-        le=1024,
-        json_schema_extra={"unit": "registers"},
+    tensors: int = _room(
+        _BUILT_IN.tensors, "live values as large as the parameters, w, g and all possible state included", "registers"
     )
-    smalls: int = Field(
-        default=96,
-        description="live values of one number a model or a parameter tensor, constants, lr and t included",
-        ge=16,
-        le=1024,
-        json_schema_extra={"unit": "registers"},
+    smalls: int = _room(
+        _BUILT_IN.smalls,
+        "live values of one number a model or a parameter tensor, constants, lr and t included",
+        "registers",
     )
-    instructions: int = Field(
-        default=96,
-        description="instructions on the values of each of these two sorts",
-        ge=16,
-        le=1024,
-        json_schema_extra={"unit": "instructions"},
+    instructions: int = _room(
+        _BUILT_IN.instructions, "instructions on the values of each of these two sorts", "instructions"
     )
 
 
