@@ -180,7 +180,7 @@ class Config(Section):
         0.05, "share of the evaluations that elites get again, on new replicates", unit="share", ge=0.0, le=0.9
     )
     replicates: int = setting(
-        4, "replicates that the fitness of an elite is averaged over, at most", unit="replicates", ge=1, le=1_000
+        8, "replicates that the fitness of an elite is averaged over, at most", unit="replicates", ge=1, le=1_000
     )
     hurdle: Hurdle = setting(Hurdle(), "Stops weak candidates after a cheap stage")
     restart: Restart = setting(Restart(), "Begins anew where the search stands still; the archive stays")

@@ -23,14 +23,16 @@ from scipy import stats
 
 from evaluators.domain import load
 from evaluators.forms import canonical_graph, canonical_text
+from evaluators.optimizers import WIDE
 from evaluators.optimizers.baselines import adamw, best_rate
-from evaluators.optimizers.task import LARGE_LEARNING_RATES
 from evaluators.optimizers.tasks import HELD_OUT_TASKS, SEARCH_TASKS, load_task
 from evaluators.optimizers.training import Carry, Interpreted, start, trainer
 from primitives.encode import Capacity
 from primitives.graph import Graph
 from primitives.interpreter import Machine
 
+RATES = tuple(rate for rate in WIDE if rate <= 1.0)
+"""Half decades from 10^-6 to 1: a rule that takes the root of its learning rate wants the square of the usual ones."""
 DECAYS = (0.0, 0.1, 1.0, 10.0)
 TUNING = 1000
 """The replicate that trials are chosen on; the one behind it is reported. Searches and their judgement use none."""
@@ -65,7 +67,7 @@ def run(
         script: who works off a part.
     """
     texts = {**dict.fromkeys(BASELINES), **rules}
-    shared = {"rates": LARGE_LEARNING_RATES, "decays": DECAYS, "tuning": TUNING, "seeds": seeds, "capacity": capacity}
+    shared = {"rates": RATES, "decays": DECAYS, "tuning": TUNING, "seeds": seeds, "capacity": capacity}
     parts: list[jobs.Asked] = [
         (
             "transfer",
@@ -122,11 +124,11 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
     machine = Machine(domain.vocabulary, domain.interface, task.layout, Capacity(**asked["capacity"]))
     rule, steps = Decayed(machine), jnp.int32(task.steps)
     programs = [machine.encode(graph) for graph in _graphs(asked)]
-    sweep = jax.jit(trainer(task, rule, 1, len(LARGE_LEARNING_RATES)))
+    sweep = jax.jit(trainer(task, rule, 1, len(RATES)))
     at = start(task, TUNING, (0,), task.steps)
     best: Trial | None = None
     for (index, program), decay in product(enumerate(programs), DECAYS):
-        rates = jnp.asarray(LARGE_LEARNING_RATES, jnp.float32)
+        rates = jnp.asarray(RATES, jnp.float32)
         losses = np.asarray(sweep((program, jnp.float32(decay)), at.weights, at.order, rates, steps))[0]
         found = best_rate(losses)
         if found is not None and (best is None or found[1] < best.valid):
@@ -134,13 +136,13 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
     result = {
         **asked,
         "parameters": task.layout.size,
-        "trials": len(programs) * len(DECAYS) * len(LARGE_LEARNING_RATES),
+        "trials": len(programs) * len(DECAYS) * len(RATES),
     }
     if best is None:
         return {**result, "test": None}
     report = jax.jit(trainer(task, rule, asked["seeds"], 1, ("test",)))
     at = start(task, TUNING + 1, range(asked["seeds"]), task.steps)
-    rate = LARGE_LEARNING_RATES[best.rate]
+    rate = RATES[best.rate]
     chosen = (programs[best.program], jnp.float32(best.decay))
     losses = report(chosen, at.weights, at.order, jnp.asarray([rate], jnp.float32), steps)
     return {
@@ -149,7 +151,7 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
         "chosen_betas": asked["betas"] and asked["betas"][best.program],
         "decay": best.decay,
         "learning_rate": rate,
-        "at_edge": best.rate in (0, len(LARGE_LEARNING_RATES) - 1),
+        "at_edge": best.rate in (0, len(RATES) - 1),
         "test": np.asarray(losses, np.float64)[0, :, 0].tolist() if np.isfinite(losses).all() else None,
     }
 
@@ -182,7 +184,7 @@ def section(found: dict[str, Any], seeds: int, best: str) -> list[str]:
         "## On larger tasks that no search saw",
         "",
         "The best rule of each run, in its canonical form, beside AdamW (0.9, 0.999) and Lion (0.9, 0.99). Each gets",
-        f"the same {len(DECAYS) * len(LARGE_LEARNING_RATES)} trials: {len(LARGE_LEARNING_RATES)} learning rates times",
+        f"the same {len(DECAYS) * len(RATES)} trials: {len(RATES)} learning rates times",
         f"the decoupled weight decays {', '.join(f'{decay:g}' for decay in DECAYS)}. `adamw_betas` gets",
         f"{len(BASELINES['adamw_betas'])} times as many, its betas swept too. The trial is the best of one seed's",
         f"validation loss; what stands here is the test loss from {seeds} other seeds, mean and 95 % t interval; in",
