@@ -14,14 +14,14 @@ import os
 import socket
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from archive.records import to_json
 
-FORMAT = 1
-"""Version of the schema, in `PRAGMA user_version`: raised whenever an older Pride could misread the file."""
+FORMAT = 2
+"""Version of the schema, in `PRAGMA user_version`: raised whenever it changes."""
 
 FILE = "run.sqlite"
 """Name of the file in the run folder."""
@@ -36,7 +36,7 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE batches (batch INTEGER PRIMARY KEY, progress TEXT NOT NULL, cache_delta BLOB NOT NULL);
 CREATE TABLE programs (
     id INTEGER PRIMARY KEY, text TEXT NOT NULL, parent INTEGER, proposer TEXT NOT NULL, batch INTEGER NOT NULL,
-    structural INTEGER, canonical INTEGER, functional INTEGER
+    structural INTEGER, canonical INTEGER, functional INTEGER, behaviour INTEGER NOT NULL
 );
 CREATE TABLE evaluations (
     behaviour INTEGER, replicate INTEGER, status TEXT NOT NULL, stage INTEGER NOT NULL, score, tasks TEXT NOT NULL,
@@ -128,6 +128,14 @@ def acquire(path: Path) -> int:
     return lock
 
 
+def remove(path: Path) -> None:
+    """Removes the files of a run; the folder too, if nothing else is in it."""
+    for name in (FILE, f"{FILE}-wal", f"{FILE}-shm", _NEW, _LOCK):
+        (path / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        path.rmdir()
+
+
 def connect_writer(path: Path) -> sqlite3.Connection:
     """Returns a connection that may write, after a check of the whole file."""
     db = _connect(path, "mode=rw")
@@ -162,11 +170,11 @@ def _connect(path: Path, how: str) -> sqlite3.Connection:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if application != _APPLICATION:
             raise sqlite3.DatabaseError("not a file of Pride")
-        if version > FORMAT:
-            raise StoreError(
-                f"a run must be of format {FORMAT} or older, got {path} of format {version}; "
-                f"a newer Pride wrote it: update Pride"
+        if version != FORMAT:
+            wrote = (
+                "a newer Pride wrote it: update Pride" if version > FORMAT else "an older Pride wrote it: use that one"
             )
+            raise StoreError(f"a run must be of format {FORMAT}, got {path} of format {version}; {wrote}")
         pages = db.execute("PRAGMA page_size").fetchone()[0]
         if (path / FILE).stat().st_size % pages and _at_rest(path):  # SQLite would read zeros for the rest of a page
             raise sqlite3.DatabaseError("its last page is not whole")

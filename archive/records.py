@@ -24,6 +24,7 @@ class ProgramRecord:
         structural: key of the genotype.
         canonical: key of the canonical form.
         functional: fingerprint; None where it is not finite.
+        behaviour: candidate id under which the evaluations of its behaviour are.
     """
 
     id: int
@@ -34,6 +35,7 @@ class ProgramRecord:
     structural: int | None
     canonical: int | None
     functional: int | None
+    behaviour: int
 
 
 @dataclass(frozen=True, slots=True)

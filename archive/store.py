@@ -87,6 +87,18 @@ class Store:
             os.close(self._lock)
             self._lock = None
 
+    def discard(self) -> None:
+        """Closes the store and removes its files, where nothing was ever merged; its folder too, if it is empty then.
+
+        Raises:
+            StoreError: it is no writer, or holds a batch.
+        """
+        if self._lock is None or self.last_batch >= 0:
+            raise StoreError(f"only the writer may discard a run, and none with results, got {self.folder}; leave it")
+        self._db.close()
+        run_folder.remove(self.folder)
+        self.close()
+
     def __enter__(self) -> "Store":
         return self
 
@@ -102,7 +114,7 @@ class Store:
             StoreError: a reader, a full disk, a read-only folder, a damaged file; all batches before are safe.
         """
         programs = [
-            (p.id, p.text, p.parent, p.proposer, p.batch, p.structural, p.canonical, p.functional)
+            (p.id, p.text, p.parent, p.proposer, p.batch, p.structural, p.canonical, p.functional, p.behaviour)
             for p in merged.programs
         ]
         evaluations = [evaluation_to_row(behaviour, evaluation) for behaviour, evaluation in merged.evaluations]
@@ -115,7 +127,7 @@ class Store:
             if merged.batch != last + 1:
                 raise ValueError(f"batches must be merged in order, got {merged.batch} after {last}; merge the next")
             db.execute("INSERT INTO batches VALUES (?, ?, ?)", row)
-            db.executemany(f"INSERT INTO programs VALUES ({_marks(8)})", programs)
+            db.executemany(f"INSERT INTO programs VALUES ({_marks(9)})", programs)
             db.executemany(f"INSERT INTO evaluations VALUES ({_marks(12)})", evaluations)
             db.executemany("DELETE FROM elites WHERE cell = ?", [(cell,) for cell in merged.cells])
             db.executemany(f"INSERT INTO elites VALUES ({_marks(9)})", elites)

@@ -15,7 +15,7 @@ class Strategy(Section):
 
     name: str = setting(
         "map_elites",
-        "map_elites, regularized_evolution, random_search, constants, or package.module:NAME",
+        "map_elites, regularized_evolution, random, constants, or package.module:NAME",
     )
     tournament: int = setting(
         4,
@@ -88,7 +88,7 @@ class Cache(Section):
 
     entries: int = setting(
         1_000_000,
-        "behaviours remembered, at most 200 bytes each; the oldest batch is forgotten first",
+        "what each layer remembers, at most 200 bytes an entry; the oldest batch is forgotten first",
         unit="entries",
         ge=1,
         le=1_000_000_000,
@@ -152,7 +152,7 @@ class Config(Section):
         min_length=1,
         max_length=1_000,
     )
-    states: int = setting(2, "state variables that a program may have", unit="variables", ge=0, le=16)
+    states: int = setting(2, "state variables that a program may have", unit="variables", ge=0, le=8)
     inputs: tuple[str, ...] | None = setting(
         ("w", "g", "lr"), "data inputs that breeding may use; null means all that the domain has", min_length=1
     )

@@ -67,6 +67,7 @@ def describe() -> dict[str, str]:
         "python": sys.version.split()[0],
         "numpy": numpy.__version__,
         "jax": version("jax"),
+        "jaxlib": version("jaxlib"),
         "platform": platform.platform(),
         "processor": processor(),
         "device": asked.stdout.strip().splitlines()[-1],

@@ -219,7 +219,7 @@ def hit_rates(progress: Progress) -> str:
 
 def failures(invalid: int, by_status: Mapping[str, int]) -> str:
     """Returns failures by cause."""
-    counts = {**({"invalid": invalid} if invalid else {}), **by_status}
+    counts = {**by_status, "invalid": invalid + by_status.get("invalid", 0)}
     return ", ".join(f"{cause.replace('_', ' ')} {count:,}" for cause, count in counts.items() if count) or "none"
 
 

@@ -128,18 +128,6 @@ def find_program(store: Store, id: int) -> ProgramRecord:
     return record
 
 
-def behaviour_of(store: Store, id: int) -> int:
-    """Returns the id under which a program's evaluations are stored."""
-    if store.evaluations(id):
-        return id
-    held = next((elite.behaviour for elite in store.elites() if elite.id == id), None)
-    if held is not None:
-        return held
-    record = store.program(id)
-    twins = (other.id for other in store.programs() if record and other.functional == record.functional)
-    return next((twin for twin in twins if store.evaluations(twin)), id)
-
-
 def program_report(folder: str | Path, id: int) -> dict[str, Any]:
     """Returns text, canonical form, keys, lineage and evaluations of one program of a run.
 
@@ -150,10 +138,9 @@ def program_report(folder: str | Path, id: int) -> dict[str, Any]:
         domain = load(stored_config(store).domain)
         record = find_program(store, id)
         graph = canonical_graph(record.text, domain)
-        behaviour = behaviour_of(store, id)
         return {
             "id": id,
-            "behaviour": behaviour,
+            "behaviour": record.behaviour,
             "text": record.text,
             "canonical_text": canonical_text(record.text, domain),
             "descriptors": dict(domain.static_descriptors(graph)),
@@ -161,7 +148,7 @@ def program_report(folder: str | Path, id: int) -> dict[str, Any]:
             "canonical": record.canonical,
             "fingerprint": record.functional,
             "lineage": [
-                {"id": one.id, "proposer": one.proposer, "batch": one.batch, "score": _score(store, one.id)}
+                {"id": one.id, "proposer": one.proposer, "batch": one.batch, "score": _score(store, one)}
                 for one in ancestors(store, id)
             ],
             "evaluations": [
@@ -172,23 +159,23 @@ def program_report(folder: str | Path, id: int) -> dict[str, Any]:
                     **{f"{name} loss": task.loss for name, task in e.tasks.items()},
                     **{f"{name} learning rate": task.learning_rate for name, task in e.tasks.items()},
                 }
-                for e in store.evaluations(behaviour)
+                for e in store.evaluations(record.behaviour)
             ],
         }
 
 
-def _score(store: Store, id: int) -> float | None:
-    evaluation = store.evaluation(id)
+def _score(store: Store, record: ProgramRecord) -> float | None:
+    evaluation = store.evaluation(record.behaviour)
     return evaluation.score if evaluation else None
 
 
-def best_learning_rate(store: Store, id: int) -> float | None:
-    """Returns the geometric mean over tasks of the learning rate that served a program best: an export's default."""
+def best_learning_rate(store: Store, record: ProgramRecord) -> float | None:
+    """Returns the geometric mean of the learning rates that served a program best on its tasks: an export's default."""
     from math import exp, log
 
     rates = [
         task.learning_rate
-        for evaluation in store.evaluations(behaviour_of(store, id))
+        for evaluation in store.evaluations(record.behaviour)
         for task in evaluation.tasks.values()
         if task.learning_rate
     ]

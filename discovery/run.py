@@ -65,11 +65,12 @@ class Summary:
 class Run:
     """A search in a run folder. `create` and `resume` make runs; a `with` statement or `close` lets the folder go."""
 
-    def __init__(self, config: Config, store: Store) -> None:
+    def __init__(self, config: Config, store: Store, is_new: bool) -> None:
         """Private: `create` and `resume` make runs."""
         self.config, self.store, self.folder = config, store, store.folder
         self._batches: dict[int, _Batch] = {}
         self._evaluation_seconds = 0.05
+        self._is_new = is_new
         self._restore()
 
     def _restore(self) -> None:
@@ -91,7 +92,7 @@ class Run:
         starts = load_starts(config)
         axes(config, load_domain(config.domain))
         store = Store.create(folder, {"config": dump(config), "starts": starts, "machine": describe()})
-        return cls._of(config, store)
+        return cls._of(config, store, is_new=True)
 
     @classmethod
     def resume(cls, folder: str | Path, budget: Budget | None = None) -> "Run":
@@ -116,9 +117,9 @@ class Run:
         return cls._of(config, store)
 
     @classmethod
-    def _of(cls, config: Config, store: Store) -> "Run":
+    def _of(cls, config: Config, store: Store, is_new: bool = False) -> "Run":
         try:
-            return cls(config, store)
+            return cls(config, store, is_new)
         except BaseException:
             store.close()
             raise
@@ -168,19 +169,22 @@ class Run:
             return self._end(1)
         self.store.set_meta("finished", False)
         began = time.perf_counter()
-        pool = executor or make_executor(workers, self.config, self.search.starts, self.proposer)
         try:
-            pool.warm_up()
-            self._seconds["warm_up"] += time.perf_counter() - began
-            self._loop(pool, began, watch, stop or threading.Event())
-        except BaseException:
+            pool = executor or make_executor(workers, self.config, self.search.starts, self.proposer)
+            try:
+                pool.warm_up()
+                self._seconds["warm_up"] += time.perf_counter() - began
+                self._loop(pool, began, watch, stop or threading.Event())
+            finally:
+                if executor is None:
+                    pool.close()
+        except BaseException as error:
             # What was under way is lost: the next call goes on from the store, as another process would.
             self._batches.clear()
             self._restore()
+            if self._is_new and isinstance(error, ValueError) and self.search.merged < 0:
+                self.store.discard()  # a task that is none, say: what can never begin must not be in the way
             raise
-        finally:
-            if executor is None:
-                pool.close()
         self._worked += time.perf_counter() - began
         return self._end(pool.workers)
 

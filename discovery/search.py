@@ -202,12 +202,12 @@ class Search:
             if (one.id, 0) in outcome.judged:
                 self._count_doubt(outcome.judged[one.id, 0].evaluation, evaluation)
         if one.id < len(self.starts):
-            self._keep(one, outcome)
+            self._keep(one, behaviour, outcome)
         if evaluation.status is not Status.OK or evaluation.score is None:
             return
         outcome.scored.append(Scored(one.id, evaluation.score))
         if self._offer(one, behaviour, evaluation, outcome.batch) or self.population.strategy.keeps_all:
-            self._keep(one, outcome)
+            self._keep(one, behaviour, outcome)
 
     def _merge_behaviour(self, one: Bred, outcome: _Outcome) -> Evaluation:
         """Takes note of a behaviour that was not known."""
@@ -269,14 +269,14 @@ class Search:
         apart = any(abs(a - b) > COLLISION for a, b in scores)
         self.counters["counterfactual.collisions"] += apart or (one_diverged and both_ended)
 
-    def _keep(self, one: Bred, outcome: _Outcome) -> None:
+    def _keep(self, one: Bred, behaviour: int, outcome: _Outcome) -> None:
         """Stores the text of a program that may become a parent."""
         if one.id in outcome.programs:
             return
         text = self.starts[one.id] if one.id < len(self.starts) else one.text
         proposer = "start" if one.parent is None else self.proposer
         outcome.programs[one.id] = ProgramRecord(
-            one.id, text, one.parent, proposer, outcome.batch, one.structural, one.canonical, one.functional
+            one.id, text, one.parent, proposer, outcome.batch, one.structural, one.canonical, one.functional, behaviour
         )
 
     # --- what is known -------------------------------------------------------------------------------------------

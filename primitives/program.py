@@ -107,7 +107,7 @@ def _signature(interface: Interface, inputs: tuple[str, ...], outputs: tuple[str
     if len(state) > interface.max_state:
         raise ProgramError(
             f"a program may have at most {interface.max_state} state variables, got {len(state)}: {', '.join(state)}; "
-            f"remove some or raise the limit in the configuration"
+            f"remove some"
         )
     kind = interface.state or SCALAR
     return Signature(

@@ -1,7 +1,7 @@
 """Evidence: do the strategies differ at equal training steps?
 
     python scripts/efficacy.py WORK                  every strategy with 5 seeds, then docs/efficacy.md and a plot
-    python scripts/efficacy.py WORK --steps 300000 --seeds 2 --strategy map_elites --strategy random_search
+    python scripts/efficacy.py WORK --steps 300000 --seeds 2 --strategy map_elites --strategy random
 
 Each search runs in a process and on a core of its own until it has spent the steps; then its best rule is judged anew
 on replicates that no search uses, so that luck does not count. What is finished is kept in WORK and found again: a
@@ -38,8 +38,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         "cache.functional=false",
     ),
     "map_elites_without_hurdles": ("strategy.name=map_elites", "hurdle.quantile=0.0"),
-    "regularized_evolution": ("strategy.name=regularized_evolution",),
-    "random_search": ("strategy.name=random_search",),
+    "regularized_evolution": ("strategy.name=regularized_evolution", "strategy.tournament=2"),
+    "random": ("strategy.name=random",),
     "constants": ("strategy.name=constants",),
 }
 OURS = "map_elites"

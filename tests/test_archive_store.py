@@ -44,7 +44,7 @@ def merged(batch):
         progress={"candidates": (batch + 1) * SIZE, "best": score},
         cache_delta=batch.to_bytes(8, "little") * 4,
         programs=[
-            ProgramRecord(i, f"text {i}", i - SIZE if batch else None, "insert", batch, i, -i, None) for i in ids
+            ProgramRecord(i, f"text {i}", i - SIZE if batch else None, "insert", batch, i, -i, None, i) for i in ids
         ],
         evaluations=[(i, Evaluation(Status.OK, score, 1, 0, descriptors={"size": score})) for i in ids],
         cells={c: [Elite(ids[c], ids[c], c, batch, 1, score, 0.0, {"size": score})] for c in (0, batch % 3)},
@@ -412,13 +412,14 @@ def test_what_is_no_run_folder_is_refused(tmp_path, use):
 
 
 @pytest.mark.parametrize("use", [Store.open, Store.read])
-def test_a_newer_format_is_refused_and_left_alone(tmp_path, use):
+@pytest.mark.parametrize(("number", "wrote"), [(run_folder.FORMAT + 1, "newer"), (run_folder.FORMAT - 1, "older")])
+def test_another_format_is_refused_and_left_alone(tmp_path, use, number, wrote):
     make(tmp_path)
     db = sqlite3.connect(tmp_path / "run.sqlite")
-    db.execute(f"PRAGMA user_version = {run_folder.FORMAT + 1}")
+    db.execute(f"PRAGMA user_version = {number}")
     db.close()
     before = (tmp_path / "run.sqlite").read_bytes()
-    with refused(f"format {run_folder.FORMAT + 1}; a newer Pride"):
+    with refused(f"format {number}; an? {wrote} Pride"):
         use(tmp_path)
     assert (tmp_path / "run.sqlite").read_bytes() == before
 
@@ -553,7 +554,7 @@ def test_lineage_goes_back_to_the_root(tmp_path):
             bred = []
             for candidate in range(batch * SIZE, (batch + 1) * SIZE):
                 parent = draw.randrange(batch * SIZE) if batch else None
-                bred.append(ProgramRecord(candidate, "", parent, "modify", batch, None, None, None))
+                bred.append(ProgramRecord(candidate, "", parent, "modify", batch, None, None, None, candidate))
                 graph.add_node(candidate)
                 if parent is not None:
                     graph.add_edge(parent, candidate)
@@ -565,14 +566,16 @@ def test_lineage_goes_back_to_the_root(tmp_path):
             line = [record.id for record in ancestors(store, candidate)]
             assert line[-1] == candidate
             assert line == [*sorted(networkx.ancestors(graph, candidate)), candidate]
-            assert store.program(line[0]) == ProgramRecord(line[0], "", None, "modify", 0, None, None, None)
+            assert store.program(line[0]) == ProgramRecord(line[0], "", None, "modify", 0, None, None, None, line[0])
         with refused("got id 999"):
             ancestors(store, 999)
 
 
 def test_lineage_ends_where_nothing_is_stored_and_never_turns(tmp_path):
     with Store.create(tmp_path) as store:
-        bred = [ProgramRecord(i, "", parent, "insert", 0, None, None, None) for i, parent in ((7, 3), (8, 7), (9, 9))]
+        bred = [
+            ProgramRecord(i, "", parent, "insert", 0, None, None, None, i) for i, parent in ((7, 3), (8, 7), (9, 9))
+        ]
         store.commit(MergedBatch(0, {}, programs=bred))
         assert [record.id for record in ancestors(store, 8)] == [7, 8]
         with refused("older than its child"):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from archive import library
+from discovery import display
 from discovery.cli import app
 from discovery.cli.output import plain
 from evaluators.domain import load
@@ -362,6 +363,23 @@ def test_show_tells_of_second_evaluations_and_restarts(pride):
     shown = pride("show", "a")[1]
     assert f"corrected QD score {found['corrected']['qd_score']:.4g}" in shown
     assert f"restarts         {found['restarts']}\n" in shown
+
+
+def test_a_run_that_can_never_begin_leaves_no_folder(pride):
+    """Fails before the fix: the folder was in the way of the run that was meant."""
+    for _ in range(2):
+        status, _, err = pride(
+            "run", "optimizers", "--out", "new", "--workers", "1", "--set", "evaluation.tasks=[digit_mlp]"
+        )
+        assert status == 1
+        assert err.splitlines()[-1].startswith("pride: ")
+        assert "digits_mlp" in err
+        assert not Path("new").exists()
+
+
+def test_failures_of_both_sorts_count():
+    assert display.failures(3, {"invalid": 5, "no_op": 1}) == "invalid 8, no op 1"
+    assert display.failures(0, {"no_op": 0}) == "none"
 
 
 def test_a_run_without_a_folder_makes_one_under_runs(pride):

@@ -89,7 +89,7 @@ def test_neither_the_number_of_workers_nor_the_order_of_results_matters(
     "changes",
     [
         {"strategy": {"name": "regularized_evolution", "population": 30}},
-        {"strategy": {"name": "random_search"}},
+        {"strategy": {"name": "random"}},
         {"strategy": {"name": "constants"}},
         {"cache": {"entries": 40}},
         {"cache": {"functional": False, "counterfactual": 0.5}},
@@ -183,13 +183,17 @@ def test_a_finished_run_starts_no_workers(tmp_path, monkeypatch):
 
 def test_parents_are_older_and_kept(whole):
     for changes in ({}, {"strategy": {"name": "regularized_evolution", "population": 30}}):
-        programs = {row[0]: row for row in whole(**changes)["programs"]}
+        held = whole(**changes)
+        programs = {row[0]: row for row in held["programs"]}
         assert {0, 1} <= set(programs)
         for id, text, parent, proposer, batch, *_ in programs.values():
             assert batch == id // 16
             assert (parent is None) == (proposer == "start") == (id < 2)
             assert parent is None or (parent in programs and programs[parent][4] <= max(0, batch - 2))
             parse(text, OPTIMIZER, HERO)
+        # what a program scored is found, also where another of its behaviour was evaluated
+        assert {row[-1] for row in programs.values()} <= {row[0] for row in held["evaluations"]}
+        assert any(row[-1] != row[0] for row in programs.values())
 
 
 def test_progress_is_told_after_every_batch(tmp_path):

@@ -199,12 +199,12 @@ def test_a_tournament_of_map_elites_prefers_the_better():
 
 
 def test_random_search_breeds_from_the_start_programs_alone(tmp_path):
-    strategy = load("random_search")(Options())
+    strategy = load("random")(Options())
     strategy.observe([Scored(9, 2.0)])
     drawn = Counter(strategy.parents(grid_of([1.0, 2.0]), STARTS, np.random.default_rng(0), 3000))
     assert set(drawn) == set(STARTS)
     assert min(drawn.values()) > 800
-    held = execute(configuration(strategy={"name": "random_search"}), tmp_path / "run")
+    held = execute(configuration(strategy={"name": "random"}), tmp_path / "run")
     assert {row[2] for row in held["programs"]} == {None, 0, 1}
     assert {row[3] for row in held["programs"]} == {"start", "random_program"}
 

@@ -17,10 +17,12 @@ from small_task import RATES, linear
 
 from archive import library
 from archive.evaluation import Status
+from discovery.config import Config
 from evaluators.optimizers import DOMAIN, baselines
 from evaluators.optimizers.baselines import SEEDS, Setting, adamw, best_rate, measure, tune, tuned
 from evaluators.optimizers.judge import CLIP, IGNORES_RATE, TOLERANCE, Judge, task_score, tolerance
 from evaluators.optimizers.options import Limits, Options, Stage
+from evaluators.optimizers.task import LEARNING_RATES
 from evaluators.optimizers.training import Training
 from primitives.encode import Capacity
 from primitives.graph import Graph, check
@@ -236,6 +238,19 @@ def test_the_usual_capacity_is_that_of_the_interpreter():
 
 
 # --- descriptors ------------------------------------------------------------------------------------------------------
+
+
+def test_rules_can_reach_every_cell():
+    """Coverage counts all cells: none may be out of reach with the default tasks and states."""
+    lanes, tasks, states = len(LEARNING_RATES), len(Options().tasks), Config().states
+    shares = [count / (lanes * tasks) for count in range(tasks, lanes * tasks + 1)]
+    values = {
+        "state_buffers": range(states + 1),
+        "size": range(1, Config().max_statements + 1),
+        "learning_rate_tolerance": [*shares, IGNORES_RATE],
+    }
+    for axis in DOMAIN.descriptors:
+        assert {axis.bin(value) for value in values[axis.name]} == set(range(axis.bins)), axis.name
 
 
 def test_a_rule_that_ignores_the_learning_rate_has_a_bin_of_its_own(judge):

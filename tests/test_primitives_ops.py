@@ -375,3 +375,13 @@ class TestTemplates:
                 for a, k in zip(arguments(primitive), primitive.inputs, strict=True)
             ]
             same_function(primitive, template(primitive, jnp, *args), primitive.fn(jnp, *args))
+
+    @pytest.mark.parametrize("primitive", ELEMENTWISE, ids=ids(ELEMENTWISE))
+    def test_source_means_the_function_at_special_values(self, primitive):
+        columns = list(edges(primitive).T)
+        with np.errstate(all="ignore"):
+            same_function(primitive, template(primitive, np, *columns), call(primitive, np, *columns))
+        with jax.enable_x64(True):
+            source = jax.jit(lambda *args: template(primitive, jnp, *args))(*columns)
+            function = jax.jit(lambda *args: primitive.fn(jnp, *args))(*columns)
+            same_function(primitive, source, function)

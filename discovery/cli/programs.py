@@ -162,7 +162,7 @@ def export(
     """Write a program as code that needs no Pride.
 
     text: the program in Pride's own language. python: a module on NumPy arrays. optax: a gradient transformation,
-    whose default learning rate is the one that served the program best in its run.
+    whose default learning rate is the geometric mean of those that served the program best on the tasks of its run.
 
     Examples:
       pride export runs/long 4711 --to optax -o found.py
@@ -199,8 +199,9 @@ def _of_run(folder: Path, number: int) -> "tuple[Domain, Program, float | None]"
 
     with Store.read(folder) as store, store.snapshot():
         domain = load(stored_config(store).domain)
-        program = parse(find_program(store, number).text, domain.interface, domain.vocabulary)
-        return domain, program, best_learning_rate(store, number)
+        record = find_program(store, number)
+        program = parse(record.text, domain.interface, domain.vocabulary)
+        return domain, program, best_learning_rate(store, record)
 
 
 def _emit(program: "Program", domain: "Domain", to: Target, name: str, rate: float | None) -> str:

@@ -182,7 +182,7 @@ def _print_summary(found: Mapping[str, Any], folder: Path) -> None:
     from discovery.display import duration, failures, one_line, plural
 
     bred = max(1, found["candidates"])
-    corrected = found["corrected"]
+    corrected, doubted = found["corrected"], found["counterfactual"]
     print_facts(
         {
             "run": f"{folder} ({found['domain']}, seed {found['seed']}, "
@@ -199,6 +199,7 @@ def _print_summary(found: Mapping[str, Any], folder: Path) -> None:
             else f"{plural(corrected['elites'], 'elite')}, corrected QD score {corrected['qd_score']:.4g} "
             f"(by their first scores {corrected['first_qd_score']:.4g})",
             **({} if found["restarts"] is None else {"restarts": found["restarts"]}),
+            **({} if not doubted else {"collisions": _collisions(doubted)}),
         }
     )
     say()
@@ -215,6 +216,13 @@ def _print_summary(found: Mapping[str, Any], folder: Path) -> None:
             ]
             for one in found["top"]
         ],
+    )
+
+
+def _collisions(doubted: Mapping[str, int]) -> str:
+    evaluated, collided = doubted["evaluated"], doubted["collisions"]
+    return (
+        f"{collided:,} of {evaluated:,} functional hits that were evaluated all the same ({collided / evaluated:.2%})"
     )
 
 

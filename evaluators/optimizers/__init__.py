@@ -64,12 +64,13 @@ DOMAIN = Domain(
     refuse=_refuse,
     static_descriptors=_static_descriptors,
     descriptors=(
-        Descriptor("state_buffers", (0.5, 1.5, 2.5), "live state variables, each as large as the parameters"),
+        Descriptor("state_buffers", (0.5, 1.5), "live state variables, each as large as the parameters", version=2),
         Descriptor("size", (4, 7, 10, 13, 16, 20, 25, 32), "operations of the canonical form"),
         Descriptor(
             "learning_rate_tolerance",
-            (0.2, 0.35, 0.5, 0.75, 1.5),
+            (0.3, 0.45, 0.6, 0.8, 1.5),
             "share of learning rates with a loss within 10 % of the best, mean over tasks; 2 if a rule ignores lr",
+            version=2,
         ),
     ),
     stages=_stages,

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, astuple, dataclass
 from functools import cache
+from importlib.metadata import version
 from itertools import product, starmap
 from pathlib import Path
 from types import ModuleType
@@ -196,6 +197,7 @@ def _key(run: Training) -> str:
         run.splits[0],
         (SETTINGS, SEEDS),
         jax.__version__,
+        version("jaxlib"),
         (device.platform, device.device_kind, processor()),
         _code(),
     )
@@ -207,5 +209,6 @@ def _code() -> str:
     modules: list[ModuleType] = [training, interpreter, encode, reference]
     modules += [inspect.getmodule(HERO[name].fn) for name in HERO]  # type: ignore[list-item]
     sources = {module.__name__: inspect.getsource(module) for module in modules}
-    text = "".join(sources[name] for name in sorted(sources)) + inspect.getsource(adamw)
+    text = "".join(sources[name] for name in sorted(sources))
+    text += "".join(inspect.getsource(function) for function in (adamw, best_rate, tune))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -41,7 +41,6 @@ class Judge:
     Args:
         options: the section `evaluation` of the configuration.
         cache: folder for tuned baselines, or None.
-        split: split on which losses are taken ("valid" in a search).
         learning_rates: what programs try instead of the lanes of the tasks; the baselines keep those.
     """
 
@@ -49,14 +48,13 @@ class Judge:
         self,
         options: Options,
         cache: str | None = None,
-        split: str = "valid",
         learning_rates: tuple[float, ...] | None = None,
     ) -> None:
         self.options, self._cache = options, cache
         capacity = Capacity(**options.capacity.model_dump())
 
         def training(task: Task) -> Training:
-            return Training(task, HERO, OPTIMIZER, capacity, (split,))
+            return Training(task, HERO, OPTIMIZER, capacity)
 
         tasks = [load_task(name) for name in options.tasks]
         if options.learning_rates is not None:

@@ -92,5 +92,5 @@ BLENDS = (
         aliases=("interp",),
         cost=4.0,
     ),
-    Primitive("power", power, _TWO, "x^y", "{xp}.power({0}, {1})", cost=35.0),
+    Primitive("power", power, _TWO, "x^y", "{xp}.power({xp}.where({0} == 0.0, 0.0, {0}), {1})", cost=35.0),
 )

@@ -190,7 +190,7 @@ ELEMENTARY = (
     Primitive("cube", cube, _ONE, "x^3", "{0} * {0} * {0}", cost=2.0),
     Primitive("cbrt", cbrt, _ONE, "real cube root of x", "{xp}.cbrt({0})", cost=12.0),
     Primitive("sign", sign, _ONE, "-1, 0 or 1: the sign of x", "{xp}.sign({0})"),
-    Primitive("reciprocal", reciprocal, _ONE, "1 / x, +inf at 0", "1.0 / ({0} + 0.0)"),
+    Primitive("reciprocal", reciprocal, _ONE, "1 / x, +inf at 0", "1.0 / {xp}.where({0} == 0.0, 0.0, {0})"),
     Primitive(
         name="invert",
         fn=invert,
