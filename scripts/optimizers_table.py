@@ -21,6 +21,7 @@ from archive import library
 from discovery.device import configure, describe
 from evaluators.domain import load
 from evaluators.forms import canonical_graph
+from evaluators.optimizers import WIDE
 
 RULES = ("adamw", "adamw_uncorrected", "adam", "rmsprop", "heavy_ball", "nesterov", "sgd", "sign_sgd", "lion")
 
@@ -52,13 +53,13 @@ def measure(task_name: str, rule: str, seeds: int) -> Result:
 
     task, domain = load_task(task_name), load("optimizers")
     graph = canonical_graph(library.text(rule), domain)
-    run = compiled(task, graph, domain.vocabulary, 1, task.learning_rates, task.steps, ("valid", "test"))
+    run = compiled(task, graph, domain.vocabulary, 1, WIDE, task.steps, ("valid", "test"))
     valid, test = np.concatenate([run(replicate) for replicate in range(seeds)], axis=1)  # each (seeds, rates)
     best = best_rate(valid)
     if best is None:
         return Result(np.full(seeds, np.nan), None, False)
     at = best[0]
-    return Result(test[:, at].astype(np.float64), task.learning_rates[at], at in (0, len(task.learning_rates) - 1))
+    return Result(test[:, at].astype(np.float64), WIDE[at], at in (0, len(WIDE) - 1))
 
 
 def page(found: dict[str, dict[str, Result]], seeds: int, command: str) -> str:
@@ -69,9 +70,9 @@ def page(found: dict[str, dict[str, Result]], seeds: int, command: str) -> str:
         f"`{command}`, {time.strftime('%Y-%m-%d')}, {machine['processor']}, {machine['device']}, JAX {machine['jax']}.",
         "",
         f"Test loss, mean and {LEVEL:.0%} t interval over {seeds} seeds (initial parameters and batch order, the same",
-        "for all), and in brackets the learning rate: the one of the task's grid with the lowest mean validation loss;",
-        "`*` where it is an end of the grid. Rules are those of the library, with the constants in their texts; the",
-        "schedule is a cosine. The lowest of each task is bold.",
+        f"for all), and in brackets the learning rate: of half decades from {WIDE[0]:g} to {WIDE[-1]:g} the one with the",
+        "lowest mean validation loss; `*` where it is an end of the grid. Rules are those of the library, with the",
+        "constants in their texts; the schedule is a cosine. The lowest of each task is bold.",
         "",
         f"| rule | {' | '.join(found)} |",
         f"|{' --- |' * (len(found) + 1)}",

@@ -7,6 +7,7 @@ import pytest
 
 from discovery.bench import _one_core, compilation, loops, markdown
 from discovery.bench.breeding import breeding, population
+from discovery.bench.page import FIGURES, shown
 from discovery.bench.searching import searches
 from discovery.config_file import build
 from evaluators.domain import load
@@ -86,8 +87,10 @@ def test_the_page_shows_every_figure(found):
     assert page.startswith("# Performance\n")
     for name in loops.BY_HAND:
         assert f"| {name} |" in page
-    for text in ("2026-01-01", "a processor", "`pride bench`", "pinned to one core", "30", "cache off"):
+    for text in ("2026-01-01", "a processor", "`pride bench`", "pinned to one core"):
         assert text in page
+    for name, text in FIGURES.items():
+        assert (f"| {text} | {shown(found[name])} |" in page) if name in found else (text not in page)
     rows = [line for line in page.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in rows if "|" in line}) == 2  # two tables, each with its own width
 

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -77,6 +78,18 @@ def test_the_main_help_names_every_command_and_where_to_start(pride):
 def test_the_readme_names_every_command():
     text = (ROOT / "README.md").read_text()
     assert not [command for command in COMMANDS if f"`pride {command}" not in text]
+
+
+def test_the_example_of_the_readme_runs(tmp_path):
+    """As it stands there, but for the budget and for Ray."""
+    (example,) = re.findall(r"```python\n(from discovery import .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    small = example.replace("budget=5m", "budget=128").replace("workers=2", "workers=1")
+    assert len(example) - len(small) == len("5m") - len("128")
+    (tmp_path / "example.py").write_text(small)
+    ended = subprocess.run([sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert [line.split()[0] for line in ended.stdout.splitlines() if line[0].isdigit()] == ["64", "128"]
+    assert " statements" in ended.stdout
 
 
 @pytest.mark.parametrize(

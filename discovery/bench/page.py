@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-_FIGURES = {
+FIGURES = {
     "compilations_after_warmup": "XLA compilations after the warm-up",
     "programs_after_warmup": "programs judged meanwhile",
     "warmup_seconds": "warm-up of the first start: imports, data, compilation, tuned baselines (s)",
@@ -31,7 +31,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         f"NumPy {found['numpy']}, JAX {found['jax']}; load of the machine before: {found['load_before']:.1f}."
     )
     core = "" if found["pinned_to_core"] is None else " All but the search on several workers ran pinned to one core."
-    rows = [[text, _shown(found[name])] for name, text in _FIGURES.items() if name in found]
+    rows = [[text, shown(found[name])] for name, text in FIGURES.items() if name in found]
     return "\n".join(
         [
             "# Performance",
@@ -68,5 +68,6 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in (columns, ["---"] * len(columns), *rows)]
 
 
-def _shown(value: float) -> str:
+def shown(value: float) -> str:
+    """Returns a figure as it stands on the page."""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
