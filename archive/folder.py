@@ -10,6 +10,7 @@ so run folders belong on a local disk.
 
 import errno
 import fcntl
+import json
 import os
 import socket
 import sqlite3
@@ -203,6 +204,8 @@ def clear_errors(path: Path) -> Iterator[None]:
         raise StoreError(
             f"a run folder must be one that this user may write to, got {path}: {text}; choose another or mend that"
         ) from error
+    except json.JSONDecodeError as error:
+        raise StoreError(_explain_damage(path, error)) from error
     except sqlite3.IntegrityError as error:
         raise ValueError(
             f"programs and evaluations must be stored once, got a second: {error}; reuse the first"
@@ -211,6 +214,13 @@ def clear_errors(path: Path) -> Iterator[None]:
         raise  # a mistake of the caller: a closed store, a value of a type that SQLite does not have
     except sqlite3.DatabaseError as error:
         raise StoreError(_explain(path, error)) from error
+
+
+def _explain_damage(path: Path, error: Exception) -> str:
+    return (
+        f"a run's {FILE} must be whole, got a damaged or cut-off one in {path} ({error}); restore a copy, "
+        f"or start anew with the same configuration and seed, which finds the same"
+    )
 
 
 def _explain(path: Path, error: sqlite3.DatabaseError) -> str:
@@ -223,10 +233,7 @@ def _explain(path: Path, error: sqlite3.DatabaseError) -> str:
                 f"mend that, or copy the folder"
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:
-            return (
-                f"a run's {FILE} must be whole, got a damaged or cut-off one in {path} ({error}); restore a copy, "
-                f"or start anew with the same configuration and seed, which finds the same"
-            )
+            return _explain_damage(path, error)
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return f"a run's {FILE} must be free, got {error} in {path} for 30 s; close other programs that use it"
     return (

@@ -94,7 +94,9 @@ class Store:
             StoreError: it is no writer, or holds a batch.
         """
         if self._lock is None or self.last_batch >= 0:
-            raise StoreError(f"only the writer may discard a run, and none with results, got {self.folder}; leave it")
+            raise StoreError(
+                f"what is discarded must be the writer's own and without results, got {self.folder}; leave it"
+            )
         self._db.close()
         run_folder.remove(self.folder)
         self.close()
@@ -164,16 +166,18 @@ class Store:
     @property
     def meta(self) -> dict[str, Any]:
         """What holds for the whole run."""
-        return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM meta ORDER BY key")}
+        with run_folder.clear_errors(self.folder):
+            return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM meta ORDER BY key")}
 
     def progress(self, start: int = 0) -> dict[int, Any]:
         """Returns the progress of the batches from `start` on, by batch."""
-        rows = self._rows("SELECT batch, progress FROM batches WHERE batch >= ? ORDER BY batch", start)
-        return {batch: json.loads(progress) for batch, progress in rows}
+        with run_folder.clear_errors(self.folder):
+            rows = self._rows("SELECT batch, progress FROM batches WHERE batch >= ? ORDER BY batch", start)
+            return {batch: json.loads(progress) for batch, progress in rows}
 
     def cache_deltas(self) -> Iterator[bytes]:
         """Yields what each batch inserted in the cache, in order."""
-        for (delta,) in self._rows("SELECT cache_delta FROM batches ORDER BY batch"):
+        for (delta,) in self._stream("SELECT cache_delta FROM batches ORDER BY batch"):
             yield delta
 
     def program(self, candidate: int) -> ProgramRecord | None:
@@ -182,37 +186,46 @@ class Store:
 
     def programs(self, start: int = 0) -> Iterator[ProgramRecord]:
         """Yields the stored programs from candidate id `start` on, by id."""
-        for row in self._rows("SELECT * FROM programs WHERE id >= ? ORDER BY id", start):
+        for row in self._stream("SELECT * FROM programs WHERE id >= ? ORDER BY id", start):
             yield ProgramRecord(*row)
 
     def parents(self) -> Iterator[tuple[int, int | None, str, int]]:
         """Yields (id, parent, proposer, batch) of all stored programs by id, without their texts."""
-        yield from self._rows("SELECT id, parent, proposer, batch FROM programs ORDER BY id")
+        yield from self._stream("SELECT id, parent, proposer, batch FROM programs ORDER BY id")
 
     def evaluation(self, behaviour: int, replicate: int = 0) -> Evaluation | None:
         """Returns the evaluation of a behaviour on a replicate, or None."""
-        rows = self._rows("SELECT * FROM evaluations WHERE behaviour = ? AND replicate = ?", behaviour, replicate)
-        return next(map(evaluation_from_row, rows), None)
+        with run_folder.clear_errors(self.folder):
+            rows = self._rows("SELECT * FROM evaluations WHERE behaviour = ? AND replicate = ?", behaviour, replicate)
+            return next(map(evaluation_from_row, rows), None)
 
     def evaluations(self, behaviour: int) -> tuple[Evaluation, ...]:
         """Returns the evaluations of a behaviour by replicate."""
-        rows = self._rows("SELECT * FROM evaluations WHERE behaviour = ? ORDER BY replicate", behaviour)
-        return tuple(map(evaluation_from_row, rows))
+        with run_folder.clear_errors(self.folder):
+            rows = self._rows("SELECT * FROM evaluations WHERE behaviour = ? ORDER BY replicate", behaviour)
+            return tuple(map(evaluation_from_row, rows))
 
     def elites(self) -> tuple[Elite, ...]:
         """Returns the elites by cell, then rank."""
-        return tuple(map(elite_from_row, self._rows("SELECT * FROM elites ORDER BY cell, rank")))
+        with run_folder.clear_errors(self.folder):
+            return tuple(map(elite_from_row, self._rows("SELECT * FROM elites ORDER BY cell, rank")))
 
     def plans(self) -> dict[int, Any]:
         """Returns what the batches not yet merged are bred from, by batch."""
-        return {batch: json.loads(plan) for batch, plan in self._rows("SELECT batch, plan FROM plans ORDER BY batch")}
+        with run_folder.clear_errors(self.folder):
+            return {batch: json.loads(p) for batch, p in self._rows("SELECT batch, plan FROM plans ORDER BY batch")}
 
     def state(self) -> dict[str, Any]:
         """Returns the named values of the last merge: bytes as they were, the rest from JSON."""
-        rows = self._rows("SELECT key, value FROM state ORDER BY key")
-        return {key: value if isinstance(value, bytes) else json.loads(value) for key, value in rows}
+        with run_folder.clear_errors(self.folder):
+            rows = self._rows("SELECT key, value FROM state ORDER BY key")
+            return {key: value if isinstance(value, bytes) else json.loads(value) for key, value in rows}
 
-    def _rows(self, query: str, *values: int) -> Iterator[Any]:
+    def _rows(self, query: str, *values: int) -> list[Any]:
+        with run_folder.clear_errors(self.folder):
+            return self._db.execute(query, values).fetchall()
+
+    def _stream(self, query: str, *values: int) -> Iterator[Any]:
         with run_folder.clear_errors(self.folder):
             yield from self._db.execute(query, values)
 

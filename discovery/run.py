@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from archive.cache import Hit, Layer
+from archive.folder import StoreError
 from archive.store import Store
-from discovery.budget import Budget
+from discovery.budget import Budget, parse_budget
 from discovery.config import Config
 from discovery.config_file import build, dump
 from discovery.device import cache_folder, configure, describe
@@ -70,13 +71,18 @@ class Run:
         self.config, self.store, self.folder = config, store, store.folder
         self._batches: dict[int, _Batch] = {}
         self._evaluation_seconds = 0.05
-        self._is_new = is_new
+        self._is_new, self._is_ready = is_new, False
         self._restore()
 
     def _restore(self) -> None:
-        self.search = Search(self.config, self.store)
-        last = self.search.merged
-        figures = self.store.progress(last)[last] if last >= 0 else {}
+        try:
+            self.search = Search(self.config, self.store)
+            last = self.search.merged
+            figures = self.store.progress(last)[last] if last >= 0 else {}
+        except (KeyError, IndexError, TypeError) as error:  # what SQLite read well makes no sense all the same
+            raise StoreError(
+                f"a run's store must hold all of its state, got {error!r} missing in {self.folder}; restore a copy"
+            ) from error
         self._worked: float = figures.get("seconds", 0.0)  # before this call of `execute`
         self._seconds: defaultdict[str, float] = defaultdict(float, figures.get("seconds_by_part", {}))
 
@@ -95,7 +101,7 @@ class Run:
         return cls._of(config, store, is_new=True)
 
     @classmethod
-    def resume(cls, folder: str | Path, budget: Budget | None = None) -> "Run":
+    def resume(cls, folder: str | Path, budget: Budget | str | int | None = None) -> "Run":
         """Opens a run folder to go on with it.
 
         Args:
@@ -109,7 +115,7 @@ class Run:
         try:
             config = stored_config(store)
             if budget is not None:
-                config = config.model_copy(update={"budget": budget})
+                config = config.model_copy(update={"budget": parse_budget(budget)})
                 store.set_meta("config", dump(config))
         except BaseException:
             store.close()
@@ -173,6 +179,7 @@ class Run:
             pool = executor or make_executor(workers, self.config, self.search.starts, self.proposer)
             try:
                 pool.warm_up()
+                self._is_ready = True
                 self._seconds["warm_up"] += time.perf_counter() - began
                 self._loop(pool, began, watch, stop or threading.Event())
             finally:
@@ -182,7 +189,7 @@ class Run:
             # What was under way is lost: the next call goes on from the store, as another process would.
             self._batches.clear()
             self._restore()
-            if self._is_new and isinstance(error, ValueError) and self.search.merged < 0:
+            if self._is_new and not self._is_ready and isinstance(error, ValueError):
                 self.store.discard()  # a task that is none, say: what can never begin must not be in the way
             raise
         self._worked += time.perf_counter() - began
@@ -335,6 +342,8 @@ def make_executor(workers: int | None, config: Config, starts: Sequence[str], pr
         starts: texts of the start programs.
         proposer: name of the proposer.
     """
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be at least 1, or None for one a core, got {workers}")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = workers or config.workers or cores
     cache = str(cache_folder() / "baselines")

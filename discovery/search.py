@@ -89,6 +89,8 @@ class Search:
         self.population.restore(state["population"])
         stored = {batch: Plan.from_json(batch, data) for batch, data in store.plans().items()}
         self._plans = {batch: plan for batch, plan in self._plans.items() if batch > self.merged} | stored
+        for batch in range(self.merged + 1, self.merged + 1 + self.config.lag):
+            self.plan(batch)  # all that are under way at a time must be there
 
     # --- before the workers --------------------------------------------------------------------------------------
 

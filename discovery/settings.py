@@ -20,6 +20,8 @@ from primitives.names import nearest
 
 MAX_CHARACTERS = 1_000_000
 """Longest configuration text that is read."""
+MAX_VALUES = 100_000
+"""Most values of a configuration, those that aliases stand for included."""
 
 
 class Section(BaseModel):
@@ -80,7 +82,7 @@ def read_yaml(text: str, where: str) -> Any:
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"{where}: a configuration has at most {MAX_CHARACTERS} characters, got {len(text)}")
     try:
-        return yaml.load(text, _Loader)
+        data = yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -88,6 +90,22 @@ def read_yaml(text: str, where: str) -> Any:
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         text = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{where}: not valid YAML: {text}; mend the file") from None
+    _refuse_bomb(data, where)
+    return data
+
+
+def _refuse_bomb(data: Any, where: str) -> None:
+    """Refuses nested aliases (`&a`, `*a`): a few lines of them can stand for more values than memory holds."""
+    waiting, seen = [data], 0
+    while waiting:
+        one = waiting.pop()
+        seen += 1
+        if seen > MAX_VALUES:
+            raise ValueError(
+                f"{where}: a configuration has at most {MAX_VALUES:,} values, got more; unfold its aliases"
+            )
+        if isinstance(one, dict | list):
+            waiting.extend(one.values() if isinstance(one, dict) else one)
 
 
 def override(data: dict[str, Any], assignment: str) -> None:

@@ -23,6 +23,8 @@ def read_source(source: str, domain: Domain) -> Program:
     """
     try:
         if source == "-":
+            if sys.stdin is None:
+                raise ProgramError("a program must come from an open stdin, got a closed one; name a file")
             return parse(sys.stdin.read(MAX_TEXT + 1), domain.interface, domain.vocabulary)
         if source in library.names():
             return parse(library.text(source), domain.interface, domain.vocabulary)

@@ -1,4 +1,5 @@
 import errno
+import gc
 import os
 import random
 import resource
@@ -179,6 +180,7 @@ records = st.builds(
     structural=key,
     canonical=key,
     functional=key,
+    behaviour=st.integers(0, 2**62),
 )
 
 
@@ -453,6 +455,40 @@ def test_a_damaged_page_and_a_stranger_are_refused(tmp_path):
     stranger.close()
     with refused("not a file of Pride"):
         Store.open(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "table", ["meta SET value", "batches SET progress", "plans SET plan", "elites SET descriptors"]
+)
+def test_text_that_is_damaged_within_is_refused(tmp_path, table):
+    """A page may be whole for SQLite and hold what nobody wrote; no generator is left over that speaks up later."""
+    make(tmp_path, meta={"starts": []})
+    db = sqlite3.connect(tmp_path / "run.sqlite")
+    db.execute(f"UPDATE {table} = '[cut'")
+    db.commit()
+    db.close()
+    with refused("damaged or cut-off"), Store.read(tmp_path) as store:
+        assert store.meta
+        contents(store)
+    gc.collect()
+
+
+def test_only_a_run_without_results_is_discarded(tmp_path):
+    with Store.create(tmp_path / "a" / "run") as store:
+        store.discard()
+    assert list((tmp_path / "a").iterdir()) == []
+    (tmp_path / "b").mkdir()
+    with Store.create(tmp_path / "b") as store:
+        (tmp_path / "b" / "mine").touch()
+        store.discard()
+    assert [file.name for file in (tmp_path / "b").iterdir()] == ["mine"]
+    make(tmp_path / "c")
+    with Store.open(tmp_path / "c") as store, refused("without results"):
+        store.discard()
+    with Store.read(tmp_path / "c") as store, refused("one.s own"):
+        store.discard()
+    with Store.open(tmp_path / "c") as store:
+        assert store.last_batch == 2
 
 
 @pytest.fixture

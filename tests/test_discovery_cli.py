@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from archive import library
+from archive.folder import StoreError
+from archive.store import Store
 from discovery import display
 from discovery.cli import app
 from discovery.cli.output import plain
@@ -388,6 +391,63 @@ def test_a_run_that_can_never_begin_leaves_no_folder(pride):
         assert err.splitlines()[-1].startswith("pride: ")
         assert "digits_mlp" in err
         assert not Path("new").exists()
+
+
+def test_a_full_disk_before_the_first_batch_leaves_the_run(pride, monkeypatch):
+    """What it says of going on holds: fails before the fix, where the folder was taken away."""
+    commit = Store.commit
+    monkeypatch.setattr(Store, "commit", lambda *_: (_ for _ in ()).throw(StoreError("the disk must have room")))
+    status, _, err = pride("run", "toy.yaml", "--workers", "1", "--out", "full")
+    assert status == 1
+    assert "must have room" in err
+    monkeypatch.setattr(Store, "commit", commit)
+    assert pride("resume", "full", "--workers", "1")[0] == 0
+
+
+def test_state_that_is_missing_is_told(pride):
+    assert pride("run", "toy.yaml", "--workers", "1", "--out", "a", "--budget", "64")[0] == 0
+    for table in ("plans", "state"):
+        with sqlite3.connect("a/run.sqlite") as db:
+            db.execute(f"DELETE FROM {table}")
+        db.close()
+        status, _, err = pride("resume", "a", "--workers", "1", "--budget", "128")
+        assert status == 1
+        assert "must hold all of its state" in err
+
+
+def test_a_run_at_its_end_says_that_there_is_nothing_to_do(pride):
+    assert pride("run", "toy.yaml", "--workers", "1", "--out", "a b", "--budget", "64")[0] == 0
+    for budget in ([], ["--budget", "10"]):
+        status, out, err = pride("resume", "a b", "--workers", "1", *budget)
+        assert status == 0
+        assert "nothing to do: budget" in err
+        assert "pride resume 'a b' --budget" in out
+
+
+@pytest.mark.parametrize("number", ["99999999999999999999999", "9223372036854775808"])
+def test_a_number_beyond_all_ids_is_wrong_usage(pride, number):
+    for command in (["program", "a", number], ["export", "a", number, "--to", "text"]):
+        assert pride(*command)[0] == 2
+
+
+def test_odd_surroundings_end_in_no_traceback(tmp_path):
+    """A closed stdin, a folder that is gone, a terminal of no width, a terminal without Unicode."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    pride = f"{sys.executable} -c 'from discovery.cli.app import main; main()'"
+    (tmp_path / "ñ☃.py").write_text(library.text("sgd"))
+    for script, status, words in (
+        (f"{pride} check - <&-", 1, "closed"),
+        (f"mkdir gone; cd gone; rmdir ../gone; {pride} primitives", 1, "pride: "),
+        (f"COLUMNS=0 {pride} check sgd", 0, "sgd: valid"),
+        (f"PYTHONIOENCODING=ascii {pride} check ñ☃.py", 0, "\\u2603.py: valid"),
+        (f"{pride} export sgd --to text -o nowhere/x.py", 1, "nowhere/x.py must be a place that can be used"),
+    ):
+        environment = {**os.environ, "PYTHONPATH": path}
+        ended = subprocess.run(script, shell=True, cwd=tmp_path, env=environment, capture_output=True, check=False)
+        text = (ended.stdout + ended.stderr).decode()
+        assert ended.returncode == status, (script, text)
+        assert words in text
+        assert "Traceback" not in text
 
 
 def test_failures_of_both_sorts_count():

@@ -149,6 +149,17 @@ def test_an_empty_file_is_all_defaults(tmp_path):
     assert load_config(path) == build({})
 
 
+def test_aliases_that_stand_for_too_much_are_refused(tmp_path):
+    rows = ["a0: &a0 [0, 0, 0, 0, 0, 0, 0, 0, 0]"]
+    rows += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10)]
+    path = tmp_path / "bomb.yaml"
+    path.write_text("\n".join(rows))
+    with pytest.raises(ValueError, match=r"at most 100,000 values, got more; unfold its aliases"):
+        load_config(path)
+    path.write_text("archive: {axes: &a [size]}\n")
+    assert load_config(path).archive.axes[0].name == "size"
+
+
 def test_overrides_are_yaml(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("seed: 1\narchive: {depth: 2}\n")

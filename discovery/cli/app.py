@@ -1,8 +1,10 @@
 """The command `pride`: its commands, and how errors leave it."""
 
 import inspect
+import io
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -49,13 +51,21 @@ for _panel, _commands in {
 
 def main() -> None:
     """Runs the command line; a user's error ends in one line on stderr and exit status 1."""
-    sys.path.append(os.getcwd())  # where `module:NAME` of the user's own may lie; a console script does not look there
+    warnings.filterwarnings("ignore", category=SyntaxWarning)  # Python's remarks on a program's text
+    if os.environ.get("COLUMNS") == "0":  # rich would print nothing
+        del os.environ["COLUMNS"]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
+        sys.path.append(os.getcwd())  # where `module:NAME` of the user's own may lie; a script does not look there
         app()
     except (ValueError, OSError) as error:
         if _options["traceback"]:
             raise
         text = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, OSError) and error.filename is not None:
+            text = f"{error.filename} must be a place that can be used, got: {error.strerror}; choose another"
         print(f"pride: {text}", file=sys.stderr)
         sys.exit(1)
 

@@ -147,7 +147,8 @@ def export(
         ),
     ],
     number: Annotated[
-        int | None, typer.Argument(metavar="ID", help="Number of the program in the run.", show_default=False)
+        int | None,
+        typer.Argument(metavar="ID", max=2**63 - 1, help="Number of the program in the run.", show_default=False),
     ] = None,
     *,
     to: Annotated[Target, typer.Option("--to", help="What to write.", show_default=False)],
@@ -177,7 +178,7 @@ def export(
         if Path(source).is_dir():
             raise ValueError(f"give the ID of a program in {source}, as `pride show {source}` prints it")
         program = read_source(source, where)
-        default = re.sub(r"\W", "_", Path(source).stem) if source != "-" else "rule"
+        default = re.sub(r"\W|^(?=\d)", "_", Path(source).stem, flags=re.ASCII) if source != "-" else "rule"
     else:
         where, program, rate = _of_run(Path(source), number)
         default = f"rule_{number}"

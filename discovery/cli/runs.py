@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -109,7 +110,9 @@ def show(
 
 def program(
     folder: RunFolder,
-    number: Annotated[int, typer.Argument(metavar="ID", help="Number of the program, as `pride show` prints it.")],
+    number: Annotated[
+        int, typer.Argument(metavar="ID", max=2**63 - 1, help="Number of the program, as `pride show` prints it.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Show one program of a run: text, canonical form, lineage, evaluations.
@@ -133,15 +136,18 @@ def _search(run: "Run", folder: Path, workers: int | None, as_json: bool) -> Non
         remark(f"run folder: {folder}")
         for difference in run.differences():
             remark(f"not the machine that the run was begun on, bits may differ: {difference}")
+        before = run.search.merged
         try:
             with _stopping() as stop, watch(console(stderr=True), str(folder), stop) as shown:
-                run.execute(workers, shown, stop)
+                ended = run.execute(workers, shown, stop)
         except KeyboardInterrupt:
-            remark(f"interrupted; all but the batches in flight is kept. To go on:  pride resume {folder}")
+            remark(f"interrupted; all but the batches in flight is kept. To go on:  pride resume {quote(str(folder))}")
             raise typer.Exit(INTERRUPTED) from None
+        if ended.finished and run.search.merged == before:
+            remark(f"nothing to do: budget {run.config.budget} is used up; give a larger one, counted from the start")
     _print_end(folder, as_json)
-    if stop.is_set():
-        remark(f"stopped; everything is kept. To go on:  pride resume {folder}")
+    if stop.is_set() and not ended.finished:
+        remark(f"stopped; everything is kept. To go on:  pride resume {quote(str(folder))}")
         raise typer.Exit(INTERRUPTED)
 
 
@@ -172,10 +178,11 @@ def _print_end(folder: Path, as_json: bool) -> None:
         return
     _print_summary(found, folder)
     best = found.get("best")
+    place = quote(str(folder))
     if best:
-        say(f"\nsee the best:     pride program {folder} {best['id']}")
-        say(f"take it as code:  pride export {folder} {best['id']} --to optax")
-    say(f"search longer:    pride resume {folder} --budget 1h")
+        say(f"\nsee the best:     pride program {place} {best['id']}")
+        say(f"take it as code:  pride export {place} {best['id']} --to optax")
+    say(f"search longer:    pride resume {place} --budget 1h")
 
 
 def _print_summary(found: Mapping[str, Any], folder: Path) -> None:
