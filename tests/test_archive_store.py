@@ -485,7 +485,7 @@ def test_only_a_run_without_results_is_discarded(tmp_path):
     make(tmp_path / "c")
     with Store.open(tmp_path / "c") as store, refused("without results"):
         store.discard()
-    with Store.read(tmp_path / "c") as store, refused("one.s own"):
+    with Store.read(tmp_path / "c") as store, refused("the writer.s own"):
         store.discard()
     with Store.open(tmp_path / "c") as store:
         assert store.last_batch == 2
