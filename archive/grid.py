@@ -118,6 +118,13 @@ class Grid:
         """Returns the lower bound that elites are ranked by."""
         return elite.mean - self.pessimism / sqrt(elite.count)
 
+    def ranked(self) -> list[Elite]:
+        """Returns the elites by value, best first; of each behaviour the smallest."""
+        found: dict[int, Elite] = {}
+        for elite in sorted(self.elites(), key=lambda e: (-self.value(e), e.size, e.id)):
+            found.setdefault(elite.behaviour, elite)
+        return list(found.values())
+
     def add(self, elite: Elite) -> AddStatus:
         """Offers an elite to its cell.
 

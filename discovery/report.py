@@ -39,7 +39,7 @@ def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
         figures: dict[str, Any] = store.progress(last)[last] if last >= 0 else {}
         grid = _grid(store, config, domain)
         statistics = grid.statistics(config.archive.qd_offset)
-        best = [_elite(store, elite, domain) for elite in ranked(grid)[:top]]
+        best = [_elite(store, elite, domain) for elite in grid.ranked()[:top]]
         counters: dict[str, int] = store.state().get("counters", {})
         return {
             "domain": config.domain,
@@ -67,14 +67,6 @@ def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
             },
             "finished": bool(store.meta.get("finished", False)),
         }
-
-
-def ranked(grid: Grid) -> list[Elite]:
-    """Returns the elites by lower bound, best first, the smallest of each behaviour."""
-    found: dict[int, Elite] = {}
-    for elite in sorted(grid.elites(), key=lambda e: (-grid.value(e), e.size, e.id)):
-        found.setdefault(elite.behaviour, elite)
-    return list(found.values())
 
 
 def _grid(store: Store, config: Config, domain: Domain) -> Grid:

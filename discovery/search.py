@@ -312,15 +312,16 @@ class Search:
             count: how many.
             with_text: whether with their canonical text, which is known once their batch is in the store.
         """
-        found: dict[int, Best] = {}
-        for elite in sorted(self.grid.elites(), key=lambda e: (-self.grid.value(e), e.size, e.id)):
-            if len(found) >= count:
-                break
-            if elite.behaviour not in found:
-                buffers = int(elite.descriptors.get("state_buffers", 0))
-                text = self._rule(elite.id) if with_text else ""
-                found[elite.behaviour] = Best(elite.id, elite.mean, elite.size, buffers, text)
-        return tuple(found.values())
+        return tuple(
+            Best(
+                elite.id,
+                elite.mean,
+                elite.size,
+                int(elite.descriptors.get("state_buffers", 0)),
+                self._rule(elite.id) if with_text else "",
+            )
+            for elite in self.grid.ranked()[:count]
+        )
 
 
 def axes(config: Config, domain: Domain) -> tuple[Descriptor, ...]:
