@@ -146,15 +146,15 @@ class Config(Section):
         description="when to stop: candidates bred, or a time",
         json_schema_extra={"values": "a number of candidates (20000) or a time (90s, 5m, 1h30m, 2d)"},
     )
-    start: tuple[str, ...] = setting(
-        ("adamw_uncorrected",),
-        "programs to start from: names from the library, or files of program text",
+    start: tuple[str, ...] | None = setting(
+        None,
+        "programs to start from: names from the library, or files of program text; null means the domain's own",
         min_length=1,
         max_length=1_000,
     )
     states: int = setting(2, "state variables that a program may have", unit="variables", ge=0, le=8)
     inputs: tuple[str, ...] | None = setting(
-        ("w", "g", "lr"), "data inputs that breeding may use; null means all that the domain has", min_length=1
+        None, "data inputs that breeding may use; null means the domain's own choice", min_length=1
     )
     batch: int = setting(64, "candidates bred together", unit="candidates", ge=1, le=100_000)
     lag: int = setting(
@@ -188,7 +188,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _named_once(self) -> "Config":
-        for key, names in (("start", self.start), ("inputs", self.inputs or ())):
+        for key, names in (("start", self.start or ()), ("inputs", self.inputs or ())):
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice is not None:
                 raise ValueError(f"{key} must name each once, got {twice!r} twice; remove one")

@@ -30,8 +30,15 @@ def build(data: Mapping[str, Any], where: str = "") -> Config:
         _check_inputs(config)
     except ValueError as error:
         raise ValueError(f"{where}: {error}" if where else str(error)) from None
-    proposer = config.proposer.model_copy(update={"options": resolved["proposer.options"]})
-    return config.model_copy(update={"evaluation": resolved["evaluation"], "proposer": proposer})
+    domain = load(config.domain)
+    return config.model_copy(
+        update={
+            "start": config.start or domain.start,
+            "inputs": config.inputs or domain.inputs,
+            "evaluation": resolved["evaluation"],
+            "proposer": config.proposer.model_copy(update={"options": resolved["proposer.options"]}),
+        }
+    )
 
 
 def sections(config: Config) -> dict[str, BaseModel]:
@@ -131,5 +138,5 @@ def describe(domain: str = "optimizers") -> str:
     Raises:
         ValueError: an unknown domain.
     """
-    config = Config(domain=domain)
+    config = build({"domain": domain})
     return commented(config, sections(config)) + "\n"

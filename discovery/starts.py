@@ -15,15 +15,14 @@ def load_starts(config: Config) -> list[str]:
     Raises:
         ValueError: a name that is neither a program of the library nor a file, or a program that does not check.
     """
-    if len(config.start) > config.batch:
-        raise ValueError(
-            f"start must fit into the first batch of {config.batch} candidates, got {len(config.start)} programs; "
-            f"raise batch"
-        )
     domain = load(config.domain)
-    inputs = config.inputs or tuple(name for name, _ in domain.interface.inputs)
+    start, inputs = config.start or domain.start, config.inputs or domain.inputs
+    if len(start) > config.batch:
+        raise ValueError(
+            f"start must fit into the first batch of {config.batch} candidates, got {len(start)} programs; raise batch"
+        )
     found = []
-    for name in config.start:
+    for name in start:
         try:
             program = adopt(read_source(name, domain), domain.interface, config.states, inputs)
             check(program, domain.vocabulary, config.max_statements)

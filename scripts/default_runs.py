@@ -53,7 +53,10 @@ def search(config: str, settings: list[str], folder: Path) -> dict[str, Any]:
         raise ValueError(f"a run must have come to its end, got one cut off in {folder}; remove it")
     best = [(batch["seconds"], batch["best"][0]["id"]) for batch in history(folder).values() if batch["best"]]
     # the first ids are the start programs
-    return {"first_improvement": next((seconds for seconds, id in best if id >= len(wanted.start)), None), **found}
+    return {
+        "first_improvement": next((seconds for seconds, id in best if id >= len(wanted.start or ())), None),
+        **found,
+    }
 
 
 def _pride(*arguments: str) -> None:

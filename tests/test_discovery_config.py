@@ -17,7 +17,10 @@ TOY = """
 from pydantic import BaseModel, ConfigDict, Field
 from evaluators.domain import Domain
 from primitives.primitive import Vocabulary
-from primitives.program import OPTIMIZER
+from primitives.kinds import TENSOR
+from primitives.program import Interface
+
+FORMULA = Interface("f", (("x", TENSOR),), (("y", TENSOR),), None, 0)
 
 class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -25,8 +28,8 @@ class Options(BaseModel):
     points: int = Field(default=10, ge=2, le=100, description="points", json_schema_extra={"unit": "points"})
 
 DOMAIN = Domain(
-    "toy", OPTIMIZER, Vocabulary(()), "float64", Options, lambda g: None, lambda g: None, lambda g: {}, (),
-    lambda o: (), lambda o, f: None,
+    "toy", FORMULA, Vocabulary(()), "float64", Options, lambda g: None, lambda g: None, lambda g: {}, (),
+    lambda o: (), lambda o, f: None, ("straight",), ("x",),
 )
 """
 
@@ -187,7 +190,11 @@ def test_a_domain_of_a_users_own_validates_its_own_section(monkeypatch, tmp_path
     assert message({"domain": domain, "evaluation": {"point": 5}}) == (
         "unknown key 'evaluation.point'; did you mean 'points'?"
     )
-    assert "points: 10" in describe(domain)
+    text = describe(domain)
+    assert "points: 10" in text
+    defaults = build(read_yaml(text, "described"))
+    assert defaults == build({"domain": domain})
+    assert (defaults.start, defaults.inputs) == (("straight",), ("x",))
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------
@@ -208,9 +215,9 @@ def test_a_domain_of_a_users_own_validates_its_own_section(monkeypatch, tmp_path
         ({"workers": 0}, "workers must be an integer from 1 to 100000 or null (processes), got 0"),
         ({"seed": -1}, "seed must be an integer from 0 to 9223372036854775807, got -1"),
         ({"seed": 2**63}, "seed must be"),
-        ({"start": []}, "start must be a list of 1 or more, got []"),
-        ({"start": "sgd"}, "start must be a list of 1 or more, got 'sgd'"),
-        ({"start": [3]}, "start must be a list of 1 or more, got 3"),
+        ({"start": []}, "start must be a list of 1 or more or null, got []"),
+        ({"start": "sgd"}, "start must be a list of 1 or more or null, got 'sgd'"),
+        ({"start": [3]}, "start must be a list of 1 or more or null, got 3"),
         ({"start": ["sgd", "sgd"]}, "start must name each once, got 'sgd' twice"),
         ({"archive": None}, "archive must be a mapping"),
         ({"archive": [1]}, "archive must be a mapping"),

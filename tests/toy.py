@@ -181,4 +181,6 @@ DOMAIN = Domain(
     ),
     stages=_stages,
     evaluator=Bowl,
+    start=("sgd",),
+    inputs=("w", "g", "lr"),
 )

@@ -75,6 +75,8 @@ DOMAIN = Domain(
     ),
     stages=_stages,
     evaluator=_evaluator,
+    start=("adamw_uncorrected",),
+    inputs=("w", "g", "lr"),
     wide_evaluator=_wide_evaluator,
     baselines=_baselines,
 )
