@@ -244,8 +244,9 @@ def main(
     found = compare(results)
     out.parent.mkdir(parents=True, exist_ok=True)
     image = out.with_suffix(".svg")
-    plot(results, image)
+    # the page first: it says whether the checkout was changed, and what is written here is no such change
     out.write_text(page(found, plan, jobs.command(work), image.name), "utf-8")
+    plot(results, image)
     figures = {"comparison": found, "runs": {v: [_brief(r) for r in runs] for v, runs in results.items()}}
     out.with_suffix(".json").write_text(json.dumps(figures, indent=1), "utf-8")
     print(f"written: {out}, {image}, {out.with_suffix('.json')}")
