@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import islice
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from primitives.emit.text import emit_text
 from primitives.names import nearest
 from primitives.text import parse
 
-REMEMBERED = 8192
+REMEMBERED = 4096
 """Behaviours whose evaluations are kept at hand, and texts."""
 COLLISION = 0.01
 """Two evaluations of one behaviour that differ by more in a stage's score are of two behaviours."""
@@ -155,8 +156,9 @@ class Search:
         Returns:
             All that it changed, for the store; the progress is left to the caller.
         """
-        if len(self._evaluations) > REMEMBERED:  # only here: within a merge it holds what the store does not yet
-            self._evaluations.clear()
+        # Only here: within a merge it holds what the store does not yet. The oldest go, so that memory stays level.
+        for behaviour in list(islice(self._evaluations, max(0, len(self._evaluations) - REMEMBERED))):
+            del self._evaluations[behaviour]
         outcome = _Outcome(plan.batch, judged)
         for one, hit in zip(bred, hits, strict=True):
             self._merge_candidate(one, hit, outcome)
