@@ -37,6 +37,7 @@ class Probe:
         inputs: for every name that a signature may use, one float64 value a step: (D,), (L,) or 0-d.
         tiny: outputs below this magnitude count as 0; the default is the smallest normal float32, which programs
             that run in float32 can't tell from 0.
+        beyond: how many of the last steps may have outputs that are not finite: that they are is behaviour there.
 
     Raises:
         ValueError: there is no input, or inputs have different numbers of steps.
@@ -45,6 +46,7 @@ class Probe:
     layout: Layout
     inputs: Mapping[str, Sequence[np.ndarray | np.float64]]
     tiny: float = 2.0**-126
+    beyond: int = 0
 
     def __post_init__(self) -> None:
         lengths = {name: len(values) for name, values in self.inputs.items()}
@@ -64,7 +66,7 @@ class Probe:
 def observe(graph: Graph, vocabulary: Vocabulary, probe: Probe) -> np.ndarray | None:
     """Returns the outputs that are no state on the probe, (steps, entries of all outputs), from zero state.
 
-    None where one is NaN or infinite.
+    None where one is NaN or infinite at a step where it may not be.
     """
     code = prepare(graph, vocabulary, probe.layout)
     steps = probe.steps
@@ -76,14 +78,14 @@ def observe(graph: Graph, vocabulary: Vocabulary, probe: Probe) -> np.ndarray | 
     nothing = np.zeros(sum(widths))
     state = zero_state(graph, probe.layout)
     with np.errstate(all="ignore"):
-        for row, inputs in zip(observed, rows, strict=True):
+        for left, (row, inputs) in zip(range(steps, 0, -1), zip(observed, rows, strict=True), strict=True):
             registers = code.run(np, inputs, state)
             state = [registers[r] for r in next_state]
             end = 0
             for register, width in zip(outputs, widths, strict=True):
                 start, end = end, end + width
                 row[start:end] = registers[register]
-            if not isfinite(row.dot(nothing)):  # 0 * NaN and 0 * inf are NaN
+            if left > probe.beyond and not isfinite(row.dot(nothing)):  # 0 * NaN and 0 * inf are NaN
                 return None
     return observed
 
@@ -92,7 +94,7 @@ def fingerprint(graph: Graph, vocabulary: Vocabulary, probe: Probe) -> int | Non
     """Returns the signed 64-bit fingerprint of a graph's behaviour on a probe.
 
     With y the outputs in order of steps: hash(round_20(y)), where round_20 keeps 20 bits of mantissa (to nearest),
-    what is smaller than `probe.tiny` becomes 0, and -0 is +0.
+    what is smaller than `probe.tiny` becomes 0, -0 is +0, and all NaN are one.
 
     Args:
         graph: a canonical graph (a merely checked one gives the same and takes longer).
@@ -106,6 +108,8 @@ def fingerprint(graph: Graph, vocabulary: Vocabulary, probe: Probe) -> int | Non
     if observed is None:
         return None
     observed[np.abs(observed) < probe.tiny] = 0.0
+    if probe.beyond:
+        observed[np.isnan(observed)] = np.nan
     bits = observed.view(np.uint64)
     bits += _HALF
     bits &= _KEPT
@@ -117,11 +121,12 @@ _GRADIENT_SCALES = (1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01, 3e-3, 1e-3, 1e-3, 1e-
 _MORE = 81
 """Entries of the first tensor beyond these, of the scale 0.1: norms grow with the number of entries, and a bound on the
 norm of an update (lr sqrt(D) for a rule that takes signs) acts in training where D is some thousands."""
-_GRADIENT_STEPS = (1.0, 0.02, 0.6, 0.3, 1.0)
-"""At the second step the gradient is small: clipping by global norm does nothing there."""
-_LEARNING_RATES = (1e-3, 0.03, 0.3, 1e-4, 0.01)
+_GRADIENT_STEPS = (1.0, 0.02, 0.6, 0.3, 1.0, 1000.0)
+"""At the second step the gradient is small: clipping by global norm does nothing there. At the last it is far larger
+than 1, as early in training: a bound on the norm of a momentum acts there, and functions leave their domain."""
+_LEARNING_RATES = (1e-3, 0.03, 0.3, 1e-4, 0.01, 0.1)
 """The largest at a step where the gradient is large: the norm of an update then comes to about 3."""
-_TIMES = (1.0, 2.0, 3.0, 4.0, 1000.0)
+_TIMES = (1.0, 2.0, 3.0, 4.0, 1000.0, 1001.0)
 
 
 def _spread(n: int, start: int) -> np.ndarray:
@@ -131,15 +136,17 @@ def _spread(n: int, start: int) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def optimizer_probe() -> Probe:
-    """Returns the probe of update rules: two tensors, five steps, inputs `w`, `g`, `lr` and `t`.
+    """Returns the probe of update rules: two tensors, six steps, inputs `w`, `g`, `lr` and `t`.
 
     What it must tell apart, and what therefore stands in it:
 
-    - |g| < 1 in every entry, so that `arcsin` and `arctanh` live; magnitudes of 1, 1e-3 and 1e-10 (the guard of
-      division shows), exact zeros (the gradient of a dead pixel is 0), both signs, signs that turn over the steps;
+    - |g| < 1 in every entry of the first five steps, so that `arcsin` and `arctanh` live; magnitudes of 1, 1e-3 and
+      1e-10 (the guard of division shows), exact zeros (the gradient of a dead pixel is 0), both signs, signs that turn
+      over the steps;
     - `w` that moves, with |w| < 1 and a second tensor that starts at 0, as biases do;
     - global norms of `g` above and below `lr`, so that clipping by it acts at some steps only, and norms of updates
       from 1e-3 to 3, so that clipping them does;
+    - a last step with |g| up to 1000: a bound on the norm of a momentum acts there, and what has no value shows that;
     - `lr` over three decades and `t` up to 1000, so that bounds on them show.
 
     Products of a few of these stay far from underflow in float64: (1e-10)^30 = 1e-300.
@@ -164,4 +171,4 @@ def optimizer_probe() -> Probe:
     }
     for array in (*weights, *gradients):
         array.flags.writeable = False
-    return Probe(Layout(((31, 3), (3,))), inputs)
+    return Probe(Layout(((31, 3), (3,))), inputs, beyond=1)
