@@ -3,7 +3,7 @@
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -166,14 +166,13 @@ class Store:
     @property
     def meta(self) -> dict[str, Any]:
         """What holds for the whole run."""
-        with run_folder.clear_errors(self.folder):
-            return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM meta ORDER BY key")}
+        return dict(self._rows("SELECT key, value FROM meta ORDER BY key", read=_named))
 
     def progress(self, start: int = 0) -> dict[int, Any]:
         """Returns the progress of the batches from `start` on, by batch."""
-        with run_folder.clear_errors(self.folder):
-            rows = self._rows("SELECT batch, progress FROM batches WHERE batch >= ? ORDER BY batch", start)
-            return {batch: json.loads(progress) for batch, progress in rows}
+        return dict(
+            self._rows("SELECT batch, progress FROM batches WHERE batch >= ? ORDER BY batch", start, read=_named)
+        )
 
     def cache_deltas(self) -> Iterator[bytes]:
         """Yields what each batch inserted in the cache, in order."""
@@ -195,35 +194,30 @@ class Store:
 
     def evaluation(self, behaviour: int, replicate: int = 0) -> Evaluation | None:
         """Returns the evaluation of a behaviour on a replicate, or None."""
-        with run_folder.clear_errors(self.folder):
-            rows = self._rows("SELECT * FROM evaluations WHERE behaviour = ? AND replicate = ?", behaviour, replicate)
-            return next(map(evaluation_from_row, rows), None)
+        query = "SELECT * FROM evaluations WHERE behaviour = ? AND replicate = ?"
+        return next(iter(self._rows(query, behaviour, replicate, read=evaluation_from_row)), None)
 
     def evaluations(self, behaviour: int) -> tuple[Evaluation, ...]:
         """Returns the evaluations of a behaviour by replicate."""
-        with run_folder.clear_errors(self.folder):
-            rows = self._rows("SELECT * FROM evaluations WHERE behaviour = ? ORDER BY replicate", behaviour)
-            return tuple(map(evaluation_from_row, rows))
+        query = "SELECT * FROM evaluations WHERE behaviour = ? ORDER BY replicate"
+        return tuple(self._rows(query, behaviour, read=evaluation_from_row))
 
     def elites(self) -> tuple[Elite, ...]:
         """Returns the elites by cell, then rank."""
-        with run_folder.clear_errors(self.folder):
-            return tuple(map(elite_from_row, self._rows("SELECT * FROM elites ORDER BY cell, rank")))
+        return tuple(self._rows("SELECT * FROM elites ORDER BY cell, rank", read=elite_from_row))
 
     def plans(self) -> dict[int, Any]:
         """Returns what the batches not yet merged are bred from, by batch."""
-        with run_folder.clear_errors(self.folder):
-            return {batch: json.loads(p) for batch, p in self._rows("SELECT batch, plan FROM plans ORDER BY batch")}
+        return dict(self._rows("SELECT batch, plan FROM plans ORDER BY batch", read=_named))
 
     def state(self) -> dict[str, Any]:
         """Returns the named values of the last merge: bytes as they were, the rest from JSON."""
-        with run_folder.clear_errors(self.folder):
-            rows = self._rows("SELECT key, value FROM state ORDER BY key")
-            return {key: value if isinstance(value, bytes) else json.loads(value) for key, value in rows}
+        return dict(self._rows("SELECT key, value FROM state ORDER BY key", read=_named))
 
-    def _rows(self, query: str, *values: int) -> list[Any]:
+    def _rows(self, query: str, *values: int, read: Callable[[Any], Any] = tuple) -> list[Any]:
+        """All rows, each as `read` makes it; damage shows in either."""
         with run_folder.clear_errors(self.folder):
-            return self._db.execute(query, values).fetchall()
+            return [read(row) for row in self._db.execute(query, values).fetchall()]
 
     def _stream(self, query: str, *values: int) -> Iterator[Any]:
         with run_folder.clear_errors(self.folder):
@@ -245,6 +239,12 @@ class Store:
                     with suppress(sqlite3.Error):
                         self._db.execute("ROLLBACK")
                 raise
+
+
+def _named(row: tuple[Any, Any]) -> tuple[Any, Any]:
+    """A name, or a number, and what it stands for: bytes as they are, or JSON."""
+    key, value = row
+    return key, value if isinstance(value, bytes) else json.loads(value)
 
 
 def _marks(number: int) -> str:

@@ -71,7 +71,7 @@ class Run:
         self.config, self.store, self.folder = config, store, store.folder
         self._batches: dict[int, _Batch] = {}
         self._evaluation_seconds = 0.05
-        self._is_new, self._is_ready = is_new, False
+        self._is_untried = is_new
         self._restore()
 
     def _restore(self) -> None:
@@ -179,7 +179,7 @@ class Run:
             pool = executor or make_executor(workers, self.config, self.search.starts, self.proposer)
             try:
                 pool.warm_up()
-                self._is_ready = True
+                self._is_untried = False
                 self._seconds["warm_up"] += time.perf_counter() - began
                 self._loop(pool, began, watch, stop or threading.Event())
             finally:
@@ -189,7 +189,7 @@ class Run:
             # What was under way is lost: the next call goes on from the store, as another process would.
             self._batches.clear()
             self._restore()
-            if self._is_new and not self._is_ready and isinstance(error, ValueError):
+            if self._is_untried and isinstance(error, ValueError):
                 self.store.discard()  # a task that is none, say: what can never begin must not be in the way
             raise
         self._worked += time.perf_counter() - began

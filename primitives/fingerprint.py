@@ -78,14 +78,14 @@ def observe(graph: Graph, vocabulary: Vocabulary, probe: Probe) -> np.ndarray | 
     nothing = np.zeros(sum(widths))
     state = zero_state(graph, probe.layout)
     with np.errstate(all="ignore"):
-        for left, (row, inputs) in zip(range(steps, 0, -1), zip(observed, rows, strict=True), strict=True):
+        for step, (row, inputs) in enumerate(zip(observed, rows, strict=True)):
             registers = code.run(np, inputs, state)
             state = [registers[r] for r in next_state]
             end = 0
             for register, width in zip(outputs, widths, strict=True):
                 start, end = end, end + width
                 row[start:end] = registers[register]
-            if left > probe.beyond and not isfinite(row.dot(nothing)):  # 0 * NaN and 0 * inf are NaN
+            if step < steps - probe.beyond and not isfinite(row.dot(nothing)):  # 0 * NaN and 0 * inf are NaN
                 return None
     return observed
 
