@@ -80,7 +80,8 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:
         The resolved configuration.
 
     Raises:
-        ValueError: there is no such file, it is no YAML, or a setting does not hold; the text names file and key.
+        ValueError: there is no such file, it is no YAML, or a setting does not hold; the text names file, assignments
+            and key.
     """
     path = find_config(source)
     try:
@@ -93,7 +94,7 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ValueError(f"{path}: a configuration must be a mapping `key: value`, got {type(data).__name__}")
     for assignment in overrides:
         override(data, assignment)
-    return build(data, str(path))
+    return build(data, " ".join([str(path), *[f"--set {assignment}" for assignment in overrides]]))
 
 
 def find_config(source: str | Path) -> Path:

@@ -1,5 +1,6 @@
 """A worker: breeds candidates and judges programs. It holds nothing that a result depends on but the configuration."""
 
+import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,6 +127,7 @@ class Worker:
     def warm_up(self) -> None:
         """Compiles and loads all that evaluations need."""
         self.evaluator.warm_up()
+        gc.freeze()  # what is loaded now stays: looking through it for garbage took 4 % of the time of breeding
 
     def run(self, unit: BreedUnit | EvaluateUnit) -> Finished:
         """Works off a unit."""

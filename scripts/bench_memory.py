@@ -10,6 +10,7 @@ Growth is measured from a mark on, by when what is bounded has filled; of it the
 whose size is that of the cache rebuilt from the store at both moments.
 """
 
+import ctypes
 import os
 import sys
 import tempfile
@@ -46,23 +47,36 @@ def resident() -> float:
     return float(pages * os.sysconf("SC_PAGE_SIZE"))
 
 
-def search(config: Config, folder: Path, candidates: int) -> list[tuple[int, float]]:
-    """Searches in this process; returns candidates and resident bytes after every batch."""
+def trimmed() -> float:
+    """Resident memory after the C library has given back what it can of the memory that was freed (glibc)."""
+    getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)(0)
+    return resident()
+
+
+def search(config: Config, folder: Path, candidates: int, mark: int) -> tuple[list[tuple[int, float]], list[float]]:
+    """Searches in this process.
+
+    Returns:
+        Candidates and resident bytes after every batch, and the bytes after trimming at the mark and at the end.
+    """
     from discovery.run import Run
 
     samples: list[tuple[int, float]] = []
+    used: list[float] = []
     stop = threading.Event()
 
     def watch(progress: Progress) -> None:
         samples.append((progress.candidates, resident()))
         if len(samples) % 100 == 0:
             print(f"{progress.candidates} candidates, {samples[-1][1] / MB:.0f} MB", file=sys.stderr)
+        if progress.candidates >= (mark, candidates)[min(len(used), 1)] and len(used) < 2:
+            used.append(trimmed())
         if progress.candidates >= candidates:
             stop.set()
 
     with Run.create(config, folder) as run:
         run.execute(workers=1, watch=watch, stop=stop)
-    return samples
+    return samples, used
 
 
 def cache_bytes(folder: Path, entries: int, batches: int) -> int:
@@ -106,7 +120,7 @@ def main(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "run")
         began = time.perf_counter()
-        samples = search(config, folder, candidates)
+        samples, used = search(config, folder, candidates, mark)
         seconds = time.perf_counter() - began
         bred, last = samples[-1]
         first = at(samples, mark)
@@ -125,6 +139,7 @@ def main(
         f"growth after {mark:,} candidates": f"{growth / MB:.1f} MB",
         "of it the cache's own entries": f"{entries / MB:.1f} MB",
         "growth beyond them": f"{(growth - entries) / MB:.1f} MB",
+        "the same, without freed memory that the C library keeps": f"{(used[1] - used[0] - entries) / MB:.1f} MB",
         "the cache at the end": f"{cache[1] / MB:.1f} MB",
         "store": f"{stored / MB:.1f} MB",
         "store a million candidates": f"{stored / bred:.0f} MB",

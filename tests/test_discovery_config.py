@@ -1,6 +1,7 @@
 """The configuration: strict, explains itself, and reads back what it writes."""
 
 import contextlib
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,24 @@ def test_aliases_that_stand_for_too_much_are_refused(tmp_path):
         load_config(path)
     path.write_text("archive: {axes: &a [size]}\n")
     assert load_config(path).archive.axes[0].name == "size"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-3", 1e-3), (".5", 0.5), ("1_000", 1000), ("0", 0), ("-7", -7), ("1.", 1.0), ("0x10", 16), ("-.inf", -inf)],
+)
+def test_numbers_are_those_of_yaml_1_2(text, value):
+    assert (read_yaml(text, "text"), type(read_yaml(text, "text"))) == (value, type(value))
+
+
+@pytest.mark.parametrize("text", ["1:30", "010", "08", "1:30.5", "e5", "."])
+def test_what_yaml_1_1_takes_for_a_number_is_a_text(text):
+    assert read_yaml(text, "text") == text
+
+
+def test_a_budget_of_minutes_and_seconds_is_refused_not_taken_for_90_candidates(tmp_path):
+    with pytest.raises(ValueError, match=r"--set budget=1:30.*budget must be a number of candidates.*'1:30'"):
+        load_config("optimizers", ["budget=1:30"])
 
 
 def test_overrides_are_yaml(tmp_path):

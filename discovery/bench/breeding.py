@@ -1,5 +1,6 @@
 """What breeding costs: proposal, check, keys and fingerprint."""
 
+import gc
 import time
 from collections.abc import Callable
 
@@ -37,6 +38,7 @@ def breeding(config: Config, candidates: int = 4_000) -> dict[str, float]:
     canonical = Canonicalizer(domain.vocabulary, domain.dtype, config.max_statements)
     proposer, write = _proposer(config, canonical.key), Writer(domain.vocabulary)
     graphs = []
+    gc.freeze()  # as a worker does
     began = time.thread_time()
     for slot in range(candidates):
         child = proposer.propose(parents[slot % len(parents)], generator(0, 0, slot))

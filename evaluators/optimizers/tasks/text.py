@@ -10,8 +10,11 @@ from primitives.layout import Layout
 
 
 def char_lm() -> Task:
-    """The next of 48 symbols from 6: embedding of 6, one hidden layer of 32 tanh (3,056 parameters)."""
-    return _model("char_lm", data.TOPICS_A, context=6, hidden=32, steps=50, learning_rates=LEARNING_RATES)
+    """The next of 48 symbols from 3: embedding of 3, one hidden layer of 32 tanh (2,048 parameters).
+
+    After fewer steps the loss is hardly below that of the symbols' frequencies, and plain gradient descent is best.
+    """
+    return _model("char_lm", data.TOPICS_A, context=3, hidden=32, steps=150, learning_rates=LEARNING_RATES)
 
 
 def char_lm_large() -> Task:
