@@ -128,8 +128,8 @@ def new_name(program: Program) -> str:
 
 
 def _executable(vocabulary: Vocabulary, draws: Draws) -> Primitive | None:
-    """Draws an executable primitive; None where (almost) all are refused names."""
-    primitives = vocabulary.primitives
+    """Draws a primitive of those that mutation draws; None where (almost) all are others."""
+    primitives = vocabulary.drawn
     for _ in range(100):
         primitive = draws.choice(primitives)
         if primitive.executable:

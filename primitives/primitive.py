@@ -39,6 +39,9 @@ class Primitive:
         cost: relative cost of one execution (1 = an addition).
         commutative: whether the first two arguments may be exchanged without changing a bit.
         executable: False for a name that is known and always refused.
+        drawn: whether mutation draws it; what is not is for programs that people write.
+        torch: the same for PyTorch, where it differs.
+        unguarded: index of an argument, and the source template where that argument is known not to be negative.
         doc: one line, the mathematics.
         source: where the operation is taken from.
     """
@@ -55,6 +58,9 @@ class Primitive:
     cost: float = 1.0
     commutative: bool = False
     executable: bool = True
+    drawn: bool = True
+    torch: str | None = None
+    unguarded: tuple[int, str] | None = None
     source: str = "Chen et al. 2023, Symbolic Discovery of Optimization Algorithms, appendix"
 
     @property
@@ -89,6 +95,7 @@ class Vocabulary(Mapping[str, Primitive]):
     """An immutable set of primitives, looked up by name or alias; iterates over names in the given order."""
 
     primitives: tuple[Primitive, ...]
+    drawn: tuple[Primitive, ...] = field(init=False, repr=False, compare=False)
     _by_name: dict[str, Primitive] = field(init=False, repr=False, compare=False)
     _kinds: dict[tuple[str, tuple[Kind, ...]], Kind] = field(
         init=False, repr=False, compare=False, default_factory=dict
@@ -102,6 +109,7 @@ class Vocabulary(Mapping[str, Primitive]):
                     raise ValueError(f"names of primitives must be unique, got {name!r} twice; rename one of them")
                 by_name[name] = primitive
         object.__setattr__(self, "_by_name", by_name)
+        object.__setattr__(self, "drawn", tuple(primitive for primitive in self.primitives if primitive.drawn))
 
     def __getitem__(self, name: str) -> Primitive:
         return self._by_name[name]

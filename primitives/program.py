@@ -50,6 +50,39 @@ class Program:
     name: str = "train"
 
 
+def constant_of(program: Program, name: str) -> float:
+    """Returns the constant that a program assigns to a name, once and for all: `beta = 0.9`.
+
+    Raises:
+        ProgramError: it assigns something else to it, several times, or never; or the name is an input.
+    """
+    found = [statement for statement in program.statements if statement.target == name]
+    given = [given for given, _ in program.signature.inputs]
+    if name in given or len(found) != 1 or found[0].op != COPY or isinstance(found[0].args[0], str):
+        got = "an input" if name in given else "no such line" if len(found) != 1 else f"a call of {found[0].op!r}"
+        raise ProgramError(
+            f"a hyper-parameter must be a name that exactly one line assigns a constant to, as in `{name} = 0.9`, "
+            f"got {got} for {name!r}; write that line, or take the name off the card"
+        )
+    return float(found[0].args[0])
+
+
+def with_open(program: Program, names: Sequence[str]) -> Program:
+    """Returns a program whose named constants are data inputs instead: what an export leaves to its user.
+
+    Raises:
+        ProgramError: as for `constant_of`.
+    """
+    for name in names:
+        constant_of(program, name)
+    signature = program.signature
+    return Program(
+        Signature((*signature.inputs, *((name, SCALAR) for name in names)), signature.outputs),
+        tuple(statement for statement in program.statements if statement.target not in names),
+        program.name,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Interface:
     """The signatures that a domain accepts.

@@ -23,7 +23,7 @@ from evaluators.domain import load
 from evaluators.forms import canonical_graph
 from evaluators.optimizers import WIDE
 
-RULES = ("adamw", "adamw_uncorrected", "adam", "rmsprop", "heavy_ball", "nesterov", "sgd", "sign_sgd", "lion")
+LIBRARY = ("adamw", "adamw_uncorrected", "adam", "rmsprop", "heavy_ball", "nesterov", "sgd", "sign_sgd", "lion")
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def page(found: dict[str, dict[str, Result]], seeds: int, command: str) -> str:
         f"| rule | {' | '.join(found)} |",
         f"|{' --- |' * (len(found) + 1)}",
     ]
-    for rule in RULES:
+    for rule in LIBRARY:
         lines.append(f"| {rule} | {' | '.join(_cell(rule, results) for results in found.values())} |")
     lines += [
         "",
@@ -86,7 +86,7 @@ def page(found: dict[str, dict[str, Result]], seeds: int, command: str) -> str:
     ]
     for name, results in found.items():
         apart, pairs = _told_apart(results)
-        order = " < ".join(sorted((r for r in RULES if _finite(results[r])), key=lambda r: results[r].test.mean()))
+        order = " < ".join(sorted((r for r in LIBRARY if _finite(results[r])), key=lambda r: results[r].test.mean()))
         lines.append(f"- {name}: {apart} of {pairs} pairs. {order}")
     return "\n".join([*lines, ""])
 
@@ -126,7 +126,7 @@ def main(
     found: dict[str, dict[str, Result]] = {}
     for name in names:
         found[name] = {}
-        for rule in RULES:
+        for rule in LIBRARY:
             began = time.perf_counter()
             result = found[name][rule] = measure(name, rule, seeds)
             print(f"{name} {rule}: {result.test.mean():.4g} in {time.perf_counter() - began:.1f} s", file=sys.stderr)

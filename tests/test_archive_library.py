@@ -1,21 +1,82 @@
-"""The library's rules against optax: 25 steps in float64 on a matrix and a vector."""
+"""The library: every rule against an authority in every execution; loading, adding, and what goes wrong."""
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import torch
 from oracle import Tensor, execute, lift
 
 from archive import library
-from primitives.ops import HERO
-from primitives.program import OPTIMIZER
+from primitives.compile import compile_step
+from primitives.graph import check
+from primitives.layout import Layout
+from primitives.ops import HERO, LIBRARY
+from primitives.program import OPTIMIZER, ProgramError
+from primitives.simplify import canonicalize
 from primitives.text import parse
 
 SHAPES = ((6, 4), (4,))
 STEPS = 25
+Weights = list[np.ndarray]
+
+
+def problem() -> tuple[Weights, list[Weights]]:
+    """Weights of either sign, and for each step the noise in the gradient 0.5 w + noise."""
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=shape) for shape in SHAPES]
+    return weights, [[0.1 * rng.normal(size=shape) for shape in SHAPES] for _ in range(STEPS)]
+
+
+# --- authorities ------------------------------------------------------------------------------------------------------
+
+
+def by_optax(rule: optax.GradientTransformation) -> Weights:
+    """Trains with a gradient transformation in float64."""
+    with jax.enable_x64(True):
+        weights, noises = jax.tree.map(jnp.asarray, problem())
+
+        @jax.jit
+        def step(weights, state, noise):
+            gradients = jax.tree.map(lambda w, n: 0.5 * w + n, weights, noise)
+            updates, state = rule.update(gradients, state, weights)
+            return optax.apply_updates(weights, updates), state
+
+        state = rule.init(weights)
+        for noise in noises:
+            weights, state = step(weights, state, noise)
+        return [np.asarray(w) for w in weights]  # type: ignore[union-attr]
+
+
+def by_torch(make: Callable[[Any], torch.optim.Optimizer]) -> Weights:
+    """Trains with an optimizer of PyTorch in float64."""
+    weights, noises = problem()
+    params = [torch.nn.Parameter(torch.tensor(w)) for w in weights]
+    optimizer = make(params)
+    for noise in noises:
+        for p, n in zip(params, noise, strict=True):
+            p.grad = 0.5 * p.detach() + torch.tensor(n)
+        optimizer.step()
+    return [p.detach().numpy() for p in params]
+
+
+def by_hand(step: Callable[..., tuple[np.ndarray, Sequence[Any]]], states: int) -> Weights:
+    """Trains with a NumPy function `step(w, g, state, t) -> (what to subtract, next state)`, tensor by tensor."""
+    weights, noises = problem()
+    states_of: list[Sequence[Any]] = [[np.zeros_like(w)] * states for w in weights]
+    for t, noise in enumerate(noises, 1):
+        for i, (w, n) in enumerate(zip(weights, noise, strict=True)):
+            update, states_of[i] = step(w, 0.5 * w + n, states_of[i], t)
+            weights[i] = w - update
+    return weights
 
 
 def moments_without_correction(lr: float, decay: float) -> optax.GradientTransformation:
@@ -50,87 +111,153 @@ def found_lion(lr: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(lambda params: jax.tree.map(jnp.zeros_like, params), update)  # type: ignore[arg-type]
 
 
-# guarded division moves the bias correction by 1e-8 / (1 - beta^t), at most 1e-5 of v at t = 1
-RULES: dict[str, tuple[Callable[[float], optax.GradientTransformation], float]] = {
-    "sgd": (optax.sgd, 1e-14),
-    "heavy_ball": (lambda lr: optax.sgd(lr, momentum=0.9), 1e-14),
-    "nesterov": (lambda lr: optax.sgd(lr, momentum=0.9, nesterov=True), 1e-14),
-    "rmsprop": (lambda lr: optax.rmsprop(lr, decay=0.99, eps=1e-8, eps_in_sqrt=False), 1e-14),
-    "adam": (optax.adam, 1e-6),
-    "adamw": (lambda lr: optax.adamw(lr, weight_decay=0.01), 1e-6),
-    "adam_uncorrected": (lambda lr: moments_without_correction(lr, 0.0), 1e-13),
-    "adamw_uncorrected": (lambda lr: moments_without_correction(lr, 0.01), 1e-13),
-    "sign_sgd": (optax.sign_sgd, 1e-14),
-    "signum": (lambda lr: optax.signum(lr, beta=0.9), 1e-14),
-    "lion": (lambda lr: optax.lion(lr, b1=0.9, b2=0.99, weight_decay=0.1), 1e-14),
-    "raw_lion": (found_lion, 1e-14),
+def median(lr: float) -> Callable[..., Any]:
+    """Algorithm of Schaipp et al. 2024, component-wise."""
+
+    def step(w, g, state, t):
+        m = state[0] + np.clip(g - state[0], -0.1, 0.1)
+        return lr * m, [m]
+
+    return step
+
+
+def exponentiated(lr: float) -> Callable[..., Any]:
+    """Multiplicative steps, as the paper writes them."""
+    return lambda w, g, state, t: (w - w * np.exp(-lr * np.sign(w) * g), [])
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Who knows what a rule does.
+
+    Args:
+        name: what the table of the documentation calls it.
+        train: gives the weights after training at a learning rate.
+    """
+
+    name: str
+    train: Callable[[float], Weights]
+
+
+def of_optax(name: str, make: Callable[[float], optax.GradientTransformation]) -> Authority:
+    return Authority(name, lambda lr: by_optax(make(lr)))
+
+
+def of_torch(name: str, **options: Any) -> Authority:
+    return Authority(f"torch.optim.{name}", lambda lr: by_torch(lambda p: getattr(torch.optim, name)(p, lr, **options)))
+
+
+AUTHORITIES = {
+    "sgd": of_optax("optax.sgd", optax.sgd),
+    "heavy_ball": of_optax("optax.sgd(momentum)", lambda lr: optax.sgd(lr, momentum=0.9)),
+    "nesterov": of_torch("SGD", momentum=0.9, nesterov=True),
+    "adagrad": of_torch("Adagrad", eps=1e-10),
+    "rmsprop": of_torch("RMSprop", alpha=0.99, eps=1e-8),
+    "adadelta": of_torch("Adadelta", rho=0.9, eps=1e-6),
+    "adam": of_optax("optax.adam", optax.adam),
+    "adamw": of_torch("AdamW", weight_decay=0.01),
+    "adamax": of_torch("Adamax"),
+    "nadam": of_optax("optax.nadam", optax.nadam),
+    "amsgrad": of_torch("Adam", amsgrad=True),
+    "amsgrad_corrected": of_optax("optax.amsgrad", optax.amsgrad),
+    "adam_uncorrected": of_optax("optax.ema", lambda lr: moments_without_correction(lr, 0.0)),
+    "adamw_uncorrected": of_optax("optax.ema", lambda lr: moments_without_correction(lr, 0.01)),
+    "sign_sgd": of_optax("optax.sign_sgd", optax.sign_sgd),
+    "signum": of_optax("optax.signum", lambda lr: optax.signum(lr, beta=0.9)),
+    "lion": of_optax("optax.lion", lambda lr: optax.lion(lr, b1=0.9, b2=0.99, weight_decay=0.1)),
+    "raw_lion": of_optax("the paper's program, by hand", found_lion),
+    "ademamix": of_optax("optax.contrib.ademamix", optax.contrib.ademamix),
+    "median_clipping": Authority("NumPy, from the paper", lambda lr: by_hand(median(lr), 1)),
+    "exponentiated_gradient": Authority("NumPy, from the paper", lambda lr: by_hand(exponentiated(lr), 0)),
 }
+"""Whoever a rule is compared with, at the hyper-parameters of its card."""
 
 
-def problem() -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
-    """Weights of either sign, and for each step the noise in the gradient 0.5 w + noise."""
-    rng = np.random.default_rng(0)
-    weights = [rng.normal(size=shape) for shape in SHAPES]
-    return weights, [[0.1 * rng.normal(size=shape) for shape in SHAPES] for _ in range(STEPS)]
+# --- executions -------------------------------------------------------------------------------------------------------
 
 
-def ours(name: str, lr: float) -> list[np.ndarray]:
-    program = parse(library.text(name), OPTIMIZER, HERO)
+def statement_by_statement(name: str, lr: float) -> Weights:
+    """The oracle of the tests, which shares nothing with Pride's executions."""
+    program = library.load(name).program
     weights, noises = problem()
     state = {s: lift(np.float64(0.0), 2, SHAPES) for s in program.signature.state}
     for t, noise in enumerate(noises, 1):
         g = Tensor(0.5 * w + n for w, n in zip(weights, noise, strict=True))
         known = {"w": Tensor(weights), "g": g, "lr": np.float64(lr), "t": np.float64(t), **state}
         given = {name: known[name] for name, _ in program.signature.inputs}
-        values = execute(program, HERO, given, SHAPES)
+        values = execute(program, LIBRARY, given, SHAPES)
         state = {s: lift(values[s], 2, SHAPES) for s in state}
         weights = [w - u for w, u in zip(weights, lift(values["update"], 2, SHAPES), strict=True)]
     return weights
 
 
-def theirs(rule: optax.GradientTransformation) -> list[np.ndarray]:
+def compiled(name: str, lr: float) -> Weights:
+    """The compiled form of the canonical program."""
+    graph = canonicalize(check(library.load(name).program, LIBRARY), LIBRARY, "float64")
+    layout = Layout(SHAPES)
+    weights, noises = problem()
     with jax.enable_x64(True):
-        weights, noises = jax.tree.map(jnp.asarray, problem())
+        step = jax.jit(compile_step(graph, LIBRARY, layout))
+        w = np.concatenate([x.ravel() for x in weights])
+        state: Sequence[Any] = [np.zeros_like(w) for _ in graph.state]
+        for t, noise in enumerate(noises, 1):
+            g = 0.5 * w + np.concatenate([x.ravel() for x in noise])
+            values = {"w": w, "g": g, "lr": np.float64(lr), "t": np.float64(t)}
+            (update,), state = step({key: values[key] for key in graph.inputs}, state)
+            w = w - np.asarray(update)
+    return layout.split(w)
 
-        @jax.jit
-        def step(weights, state, noise):
-            gradients = jax.tree.map(lambda w, n: 0.5 * w + n, weights, noise)
-            updates, state = rule.update(gradients, state, weights)
-            return optax.apply_updates(weights, updates), state
 
-        state = rule.init(weights)
-        for noise in noises:
-            weights, state = step(weights, state, noise)
-        return [np.asarray(w) for w in weights]  # type: ignore[union-attr]
+def numpy_source(name: str, lr: float) -> Weights:
+    """The exported NumPy module."""
+    module: dict[str, Any] = {}
+    exec(library.load(name).source("python"), module)
+    weights, noises = problem()
+    state = module["init"](weights)
+    for noise in noises:
+        grads = [0.5 * w + n for w, n in zip(weights, noise, strict=True)]
+        updates, state = module["update"](weights, grads, state, lr)
+        weights = [w - u for w, u in zip(weights, updates, strict=True)]
+    return weights
+
+
+EXECUTIONS: dict[str, Callable[[str, float], Weights]] = {
+    "statements": statement_by_statement,
+    "compiled": compiled,
+    "numpy": numpy_source,
+    "optax": lambda name, lr: by_optax(library.load(name).optax(lr)),
+    "torch": lambda name, lr: by_torch(lambda params: library.load(name).torch(params, lr)),
+    "torch, joined": lambda name, lr: by_torch(lambda params: library.load(name).torch(params, lr, foreach=True)),
+}
+WHOLE = {"raw_lion"}
+"""Rules that see whole tensors: there is nothing to join."""
 
 
 def test_every_rule_has_an_authority():
-    assert set(RULES) == set(library.names())
+    assert set(AUTHORITIES) == set(library.names())
 
 
-@pytest.mark.parametrize("name", RULES)
-def test_parity(name):
-    rule, tolerance = RULES[name]
+@pytest.mark.parametrize("execution", EXECUTIONS)
+@pytest.mark.parametrize("name", AUTHORITIES)
+def test_parity(name, execution):
+    if execution == "torch, joined" and name in WHOLE:
+        with pytest.raises(TypeError, match="foreach"):
+            EXECUTIONS[execution](name, 0.1)
+        return
     start, _ = problem()
     for lr in (0.1, 1e-3):
-        mine, reference = ours(name, lr), theirs(rule(lr))
+        mine, reference = EXECUTIONS[execution](name, lr), AUTHORITIES[name].train(lr)
         for w, expected, first in zip(mine, reference, start, strict=True):
             assert w.dtype == expected.dtype == np.float64
             moved = np.abs(expected - first).max()
             assert moved > 0.0
-            np.testing.assert_allclose(w, expected, rtol=0.0, atol=tolerance * max(moved, 1.0))
+            np.testing.assert_allclose(w, expected, rtol=0.0, atol=1e-12 * max(moved, 1.0))
 
 
 def test_bias_correction_is_seen():
-    assert np.abs(ours("adam", 0.1)[0] - ours("adam_uncorrected", 0.1)[0]).max() > 1e-2
-    assert np.abs(ours("adamw", 0.1)[0] - ours("adam", 0.1)[0]).max() > 1e-3
-
-
-def test_names_are_sorted_and_texts_name_their_source():
-    names = library.names()
-    assert list(names) == sorted(names)
-    for name in names:
-        assert library.text(name).startswith("# ")
+    assert np.abs(compiled("adam", 0.1)[0] - compiled("adam_uncorrected", 0.1)[0]).max() > 1e-2
+    assert np.abs(compiled("adamw", 0.1)[0] - compiled("adam", 0.1)[0]).max() > 1e-3
+    assert np.abs(compiled("amsgrad", 0.1)[0] - compiled("amsgrad_corrected", 0.1)[0]).max() > 1e-3
 
 
 def test_the_published_program_is_kept_whole():
@@ -139,9 +266,257 @@ def test_the_published_program_is_kept_whole():
     assert program.signature.state == ("m", "v")
 
 
-@pytest.mark.parametrize("name", ["adams", "../secret", "__init__", "", "adam.py", "a\0b", "x" * 100_000])
-def test_unknown_names(name):
-    with pytest.raises(ValueError, match="a rule must be one of adam, adam_uncorrected") as caught:
-        library.text(name)
-    if name == "adams":
-        assert "did you mean 'adam'?" in str(caught.value)
+@pytest.mark.parametrize("name", ["adamw_uncorrected", "adam_uncorrected", "raw_lion"])
+def test_what_the_published_search_knows_is_in_its_words(name):
+    parse(library.text(name), OPTIMIZER, HERO)
+
+
+# --- hyper-parameters -------------------------------------------------------------------------------------------------
+
+
+def test_hyper_parameters_are_arguments_of_both():
+    ours = by_optax(library.load("lion").optax(0.01, beta1=0.5, beta2=0.7, weight_decay=0.3))
+    theirs = by_optax(optax.lion(0.01, b1=0.5, b2=0.7, weight_decay=0.3))
+    joined = by_torch(lambda p: library.load("lion").torch(p, 0.01, beta1=0.5, beta2=0.7, weight_decay=0.3))
+    for a, b, c in zip(ours, theirs, joined, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-13)
+        np.testing.assert_allclose(c, b, atol=1e-13)
+
+
+def test_an_unknown_or_impossible_value_is_told():
+    entry = library.load("lion")
+    with pytest.raises(ValueError, match=r"must be one of beta1, beta2, weight_decay, got 'beta_1'; did you mean"):
+        entry.optax(1e-3, beta_1=0.9)
+    with pytest.raises(ValueError, match=r"beta2 must be a number in \[0, 1\), got 1\.0"):
+        entry.torch([torch.zeros(1)], beta2=1.0)
+    with pytest.raises(ValueError, match=r"learning_rate must be a number in \[0, inf\), got -1"):
+        entry.optax(-1)
+    with pytest.raises(ValueError, match=r"learning_rate must be a number in \[0, inf\), got nan"):
+        entry.torch([torch.zeros(1)], float("nan"))
+    with pytest.raises(ValueError, match=r"a target must be one of .*, got 'jax'"):
+        entry.source("jax")
+
+
+def test_an_unknown_rule_names_the_nearest():
+    with pytest.raises(ValueError, match="got 'lionn'; did you mean 'lion'"):
+        library.load("lionn")
+
+
+# --- folders ----------------------------------------------------------------------------------------------------------
+
+MINE = '''"""
+title: Mine
+summary: a rule of my own
+hyperparameters:
+  beta: {range: "[0, 1)", doc: "decay rate"}
+"""
+
+
+def train(g, m, lr):
+    beta = 0.5
+    m = interpolate(g, m, beta)
+    update = m * lr
+    return update, m
+'''
+
+
+def test_a_program_is_added_and_loaded(tmp_path):
+    file, folder = tmp_path / "mine.py", tmp_path / "own"
+    file.write_text(MINE)
+    library.add(file, folder)
+    assert "mine" in library.names(folder)
+    assert "mine" not in library.names()
+    assert library.load("mine", folder).card.hyperparameters[0].default == 0.5
+    assert library.load("lion", folder).card == library.load("lion").card
+    assert sorted(path.name for path in folder.iterdir()) == ["library.yaml", "mine.py"]
+    with pytest.raises(ValueError, match="must have a name of its own, got 'mine'"):
+        library.add(file, folder)
+    with pytest.raises(ValueError, match="must have a name of its own, got 'lion'"):
+        library.add(file, folder, "lion")
+
+
+def test_a_published_program_gets_a_card(tmp_path):
+    file = tmp_path / "hero.py"
+    file.write_text(
+        "def train(w, g, m, v, lr):\n    update = interp(g, m, 0.9)\n    m = update\n    return update, m, v\n"
+    )
+    entry = library.add(file, tmp_path / "own", "found")
+    assert library.load("found", tmp_path / "own") == entry
+    assert entry.card.title == "found"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (("title: Mine\n", ""), "a card must have 'title'"),
+        (("title: Mine\n", "titel: Mine\n"), r"no keys but .*, got 'titel'; did you mean 'title'"),
+        (("title: Mine", "title: [1]"), "'title' of a card must be a text"),
+        (("[0, 1)", "0 to 1"), "a range must be an interval"),
+        (("[0, 1)", "[1, 0)"), "a range must be an interval"),
+        (("[0, 1)", "[0.6, 1)"), r"beta must be a number in \[0.6, 1\), got 0.5"),
+        (("beta: {", "gamma: {"), "exactly one line assigns a constant to"),
+        (("beta = 0.5", "beta = lr"), "exactly one line assigns a constant to"),
+        (("title: Mine", "title: {"), "a card must be YAML"),
+        (("beta: {range", "beta: {rank"), r"no keys but range, doc, got 'rank'"),
+        (("title: Mine\n", "title: Mine\nlearning_rate: -1\n"), "'learning_rate' of a card must be a number from 0"),
+        (("m * lr", "m * ls"), "a variable must have a value before it is used, got 'ls'"),
+        (("m * lr", "matmul(m, lr)"), "a function must be in the vocabulary"),
+    ],
+)
+def test_a_bad_file_is_told_and_nothing_is_written(tmp_path, change, problem):
+    file, folder = tmp_path / "mine.py", tmp_path / "own"
+    file.write_text(MINE.replace(*change))
+    with pytest.raises(ValueError, match=problem) as error:
+        library.add(file, folder)
+    assert str(error.value).startswith(f"{file}: ")
+    assert not folder.exists()
+
+
+def test_a_newer_folder_is_refused(tmp_path):
+    (tmp_path / "library.yaml").write_text("format: 2\n")
+    with pytest.raises(ValueError, match="must be of format 1 or older, got 2; install a newer Pride"):
+        library.names(tmp_path)
+    (tmp_path / "library.yaml").write_text("format: new\n")
+    with pytest.raises(ValueError, match="must say `format: 1`"):
+        library.load("lion", tmp_path)
+    with pytest.raises(ValueError, match="a library must be a folder, got"):
+        library.names(tmp_path / "nowhere")
+
+
+def test_a_rule_without_a_card_is_no_rule(tmp_path):
+    (tmp_path / "bare.py").write_text("def train(g, lr):\n    update = g * lr\n    return update\n")
+    with pytest.raises(ValueError, match=r"bare.py: a rule must begin with its card"):
+        library.load("bare", tmp_path)
+    (tmp_path / "bad.py").write_text(MINE.replace("lr):", "lr, lr):"))
+    with pytest.raises(ProgramError, match=r"bad.py: "):
+        library.load("bad", tmp_path)
+
+
+def test_loading_needs_neither_jax_nor_torch():
+    code = (
+        "import sys; from archive.library import load; load('lion').source('torch');"
+        "assert not {'jax', 'torch', 'optax'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+
+
+# --- PyTorch's conventions --------------------------------------------------------------------------------------------
+
+
+def trained(optimizer_of: Callable[[Any], Any], steps: int, model: Any = None) -> tuple[Any, Any]:
+    """Fits a small network; returns it with its optimizer."""
+    torch.manual_seed(0)
+    model = model or torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+    x = torch.randn(64, 4, generator=torch.Generator().manual_seed(1))
+    y = x[:, :1] * x[:, 1:2]
+    optimizer = optimizer_of(model.parameters())
+    for _ in range(steps):
+        optimizer.zero_grad()
+        ((model(x) - y) ** 2).mean().backward()
+        optimizer.step()
+    return model, optimizer
+
+
+TORCH_RULES = ["sgd", "adamw", "lion", "ademamix", "raw_lion"]
+
+
+@pytest.mark.parametrize("name", TORCH_RULES)
+def test_state_dict_goes_on_in_a_fresh_process(name, tmp_path):
+    whole, _ = trained(lambda params: library.load(name).torch(params, 0.01), 10)
+    half, optimizer = trained(lambda params: library.load(name).torch(params, 0.01), 5)
+    torch.save({"model": half.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "half.pt")
+    code = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import torch
+from archive.library import load
+from test_archive_library import trained
+saved = torch.load({str(tmp_path / "half.pt")!r}, weights_only=True)
+model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+def make(params):
+    optimizer = load({name!r}).torch(params, 0.01)
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return optimizer
+trained(make, 5, model)
+torch.save(model.state_dict(), {str(tmp_path / "whole.pt")!r})
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+    found = torch.load(tmp_path / "whole.pt", weights_only=True)
+    for key, value in whole.state_dict().items():
+        torch.testing.assert_close(found[key], value, rtol=0.0, atol=0.0)
+
+
+@pytest.mark.parametrize("name", TORCH_RULES)
+def test_what_pytorch_expects_of_an_optimizer(name):
+    entry = library.load(name)
+    used, unused = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(2))
+    optimizer = entry.torch([{"params": [used]}, {"params": [unused], "lr": 0.5}], 0.1)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.5]
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (used**2).sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).item() == 3.0
+    assert (used < 1.0).all()
+    assert (unused == 1.0).all()  # a parameter without a gradient stays
+
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.1)
+    optimizer.step(closure)
+    scheduler.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
+    optimizer.step(closure)
+
+    up = torch.nn.Parameter(torch.ones(3))
+    rising = entry.torch([up], 0.1, maximize=True)
+    up.grad = 2.0 * torch.ones(3)
+    rising.step()
+    if name != "raw_lion":  # its weight decay outweighs everything
+        assert (up > 1.0 - 0.02).all()
+
+    sparse = torch.nn.Parameter(torch.ones(3))
+    sparse.grad = torch.sparse_coo_tensor([[0]], [1.0], (3,), check_invariants=True)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="needs dense gradients"):
+        entry.torch([sparse], 0.1).step()
+
+
+@pytest.mark.parametrize("name", ["adamw", "lion", "raw_lion"])
+def test_it_runs_compiled(name):
+    eager, _ = trained(lambda params: library.load(name).torch(params, 0.01), 4)
+
+    def compiled_step(params):
+        optimizer = library.load(name).torch(params, 0.01)
+        optimizer.step = torch.compile(optimizer.step, backend="aot_eager")
+        return optimizer
+
+    found, _ = trained(compiled_step, 4)
+    for a, b in zip(found.parameters(), eager.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("foreach", [None, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_types_are_kept(dtype, foreach):
+    params = [torch.nn.Parameter(torch.ones(shape, dtype=dtype)) for shape in ((3, 2), (2,))]
+    optimizer = library.load("adamw").torch(params, 0.1, foreach=foreach)
+    for _ in range(3):
+        for p in params:
+            p.grad = torch.ones_like(p)
+        optimizer.step()
+    for p in params:
+        assert p.dtype == dtype
+        assert all(value.dtype == dtype and value.shape == p.shape for value in optimizer.state[p].values())
+        assert (p < 1.0).all()
+
+
+def test_large_and_strided_tensors_are_updated_whole():
+    """Pieces of large tensors and tensors that are not contiguous: every entry moves, once."""
+    n = 200_000
+    large, strided = torch.nn.Parameter(torch.zeros(n)), torch.nn.Parameter(torch.zeros(300, 400).t())
+    optimizer = library.load("sgd").torch([large, strided], 1.0)
+    large.grad, strided.grad = torch.arange(n, dtype=torch.float32), torch.ones(400, 300)
+    optimizer.step()
+    torch.testing.assert_close(large.detach(), -torch.arange(n, dtype=torch.float32))
+    assert (strided == -1.0).all()

@@ -22,7 +22,7 @@ from discovery.proposers.random_program import Options as RandomOptions
 from discovery.proposers.random_program import RandomProgram
 from discovery.settings import validate
 from primitives.graph import check
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.program import COPY, OPTIMIZER, Program, Statement
 from primitives.text import structural_key
 
@@ -31,7 +31,7 @@ LIMIT = 25
 
 
 def text_key(program: Program) -> int:
-    return structural_key(program, HERO)
+    return structural_key(program, LIBRARY)
 
 
 def program(*statements: tuple) -> Program:
@@ -57,7 +57,7 @@ every = pytest.mark.parametrize("name", names())
 
 def live_key(candidate: Program) -> int:
     """A stand-in for the canonical key: what the first output and the state are computed from, without names."""
-    graph = check(candidate, HERO, LIMIT)
+    graph = check(candidate, LIBRARY, LIMIT)
 
     def shown(ref: int) -> str:
         if ref < graph.first_node:
@@ -74,7 +74,7 @@ def live_key(candidate: Program) -> int:
 
 
 def space(key: Callable[[Program], int | None] = live_key) -> Space:
-    return Space(HERO, OPTIMIZER, LIMIT, key)
+    return Space(LIBRARY, OPTIMIZER, LIMIT, key)
 
 
 def made(name: str, key: Callable[[Program], int | None] = live_key, **options: object) -> Proposer:
@@ -128,7 +128,7 @@ def test_children_are_valid_and_a_function_of_parent_and_seed(name: str, seed: i
         assert child == propose(made(name), parent, seed + step)
         assert child.signature == parent.signature
         assert child.name == parent.name
-        check(child, HERO, LIMIT)
+        check(child, LIBRARY, LIMIT)
         parent = child
     assert repr(first) == before
 
@@ -145,7 +145,7 @@ def test_a_proposer_survives_a_parent_of_which_nothing_can_be_made(name: str) ->
     assert all(propose(proposer, ADAMW, seed) == ADAMW for seed in range(5))
 
     def refuse(candidate: Program) -> int:
-        check(program(("update", "no_such_operation")), HERO)
+        check(program(("update", "no_such_operation")), LIBRARY)
         return 0
 
     assert propose(made(name, key=refuse), ADAMW, 0) == ADAMW

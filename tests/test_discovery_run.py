@@ -19,7 +19,7 @@ from runs import Disorderly, at_random, configuration, contents, execute, newest
 from archive.store import Store
 from discovery.budget import Budget
 from discovery.run import Run
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER
 from primitives.text import parse
 
@@ -190,7 +190,7 @@ def test_parents_are_older_and_kept(whole):
             assert batch == id // 16
             assert (parent is None) == (proposer == "start") == (id < 2)
             assert parent is None or (parent in programs and programs[parent][4] <= max(0, batch - 2))
-            parse(text, OPTIMIZER, HERO)
+            parse(text, OPTIMIZER, LIBRARY)
         # what a program scored is found, also where another of its behaviour was evaluated
         assert {row[-1] for row in programs.values()} <= {row[0] for row in held["evaluations"]}
         assert any(row[-1] != row[0] for row in programs.values())
@@ -210,7 +210,7 @@ def test_progress_is_told_after_every_batch(tmp_path):
         pytest.approx(best["score"]) for best in contents(tmp_path / "run")["batches"][-1][1]["best"]
     ]
     for best in last.best:
-        assert len(parse(best.text, OPTIMIZER, HERO).statements) >= best.size
+        assert len(parse(best.text, OPTIMIZER, LIBRARY).statements) >= best.size
     assert set(last.seconds_by_part) == {"warm_up", "propose", "evaluate", "merge", "store"}
     assert sum(last.seconds_by_part.values()) <= last.seconds
 

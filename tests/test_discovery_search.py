@@ -15,7 +15,7 @@ from discovery import search as search_module
 from discovery.proposers.mutation import Mutation
 from discovery.run import Run
 from primitives.fingerprint import fingerprint
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER
 from primitives.simplify import canonical_key
 from primitives.text import parse
@@ -37,7 +37,7 @@ def calls(monkeypatch):
     evaluate = toy.Bowl.evaluate
 
     def recorded(self, graph, replicate, thresholds=(), stages=None):
-        keys = fingerprint(graph, HERO, toy.PROBE), canonical_key(graph)
+        keys = fingerprint(graph, LIBRARY, toy.PROBE), canonical_key(graph)
         made.append((*keys, replicate, thresholds, stages))
         return evaluate(self, graph, replicate, thresholds, stages)
 
@@ -212,7 +212,7 @@ def test_elites_take_the_next_replicates_in_turn(tmp_path, calls, lag):
 def test_an_elite_whose_behaviour_came_with_another_text_is_evaluated_again(tmp_path, monkeypatch, calls):
     """The first of a behaviour is refused by its cell and its text not kept; a twin enters another cell."""
     weak = SHORT.replace("update = g * lr", "g = g * lr\n  update = g * 0.5")
-    script = [parse(text, OPTIMIZER, HERO) for text in (weak, LONG.replace("0.25", "0.125"))]
+    script = [parse(text, OPTIMIZER, LIBRARY) for text in (weak, LONG.replace("0.25", "0.125"))]
     monkeypatch.setattr(Mutation, "propose", lambda self, parent, rng: script.pop(0) if script else parent)
     config = configuration(
         start=["sgd"], batch=3, budget=12, lag=1, reevaluate=0.9, archive={"axes": ["size"], "depth": 1}
@@ -235,7 +235,7 @@ def test_a_replicate_that_diverged_is_not_forgotten_when_its_behaviour_comes_bac
 
     def propose(self, parent, rng):
         text = script.pop(0) if script else None
-        return parse(text, OPTIMIZER, HERO) if text else parent
+        return parse(text, OPTIMIZER, LIBRARY) if text else parent
 
     evaluate = toy.Bowl.evaluate
 

@@ -17,7 +17,7 @@ from discovery.config import Strategy as Options
 from discovery.config_file import build
 from discovery.proposers import names as proposer_names
 from discovery.strategies import Scored, load, names
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER
 from primitives.text import parse
 
@@ -211,7 +211,7 @@ def test_random_search_breeds_from_the_start_programs_alone(tmp_path):
 
 def skeleton(text):
     """A program but for its constants."""
-    program = parse(text, OPTIMIZER, HERO)
+    program = parse(text, OPTIMIZER, LIBRARY)
     return program.signature, tuple(
         (target, op, tuple(arg if isinstance(arg, str) else None for arg in args))
         for target, op, args in program.statements

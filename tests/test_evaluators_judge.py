@@ -27,7 +27,7 @@ from evaluators.optimizers.training import Training
 from primitives.encode import Capacity
 from primitives.graph import Graph, check
 from primitives.interpreter import Machine
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER
 from primitives.simplify import canonicalize
 from primitives.text import parse
@@ -45,7 +45,7 @@ rows = arrays(
 
 
 def graph_of(text: str) -> Graph:
-    return canonicalize(check(parse(text, OPTIMIZER, HERO), HERO), HERO, "float32")
+    return canonicalize(check(parse(text, OPTIMIZER, LIBRARY), LIBRARY), LIBRARY, "float32")
 
 
 def rule(name: str) -> Graph:
@@ -71,7 +71,7 @@ def judge(folder) -> Judge:
 @functools.cache
 def training() -> Training:
     """Never run: a key and a file name are all that is asked of it."""
-    return Training(linear(), HERO, OPTIMIZER, Capacity())
+    return Training(linear(), LIBRARY, OPTIMIZER, Capacity())
 
 
 # --- scores -----------------------------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ def test_what_the_interpreter_has_no_room_for_is_invalid(folder, capacity, words
 
 
 def test_the_least_capacity_has_room_for_the_library_and_the_baselines():
-    machine = Machine(HERO, OPTIMIZER, training().task.layout, Capacity(**NARROW))
+    machine = Machine(LIBRARY, OPTIMIZER, training().task.layout, Capacity(**NARROW))
     with pytest.raises(ValidationError, match="greater than or equal to 16"):
         Limits(tensors=15)
     for setting in baselines.SETTINGS:
@@ -333,7 +333,7 @@ def changed(what: str) -> Training:
         "learning rates": {"learning_rates": (*RATES, 1.0)},
     }.get(what, {})
     splits = ("test",) if what == "split" else ("valid",)
-    return Training(replace(task, **other), HERO, OPTIMIZER, Capacity(), splits)
+    return Training(replace(task, **other), LIBRARY, OPTIMIZER, Capacity(), splits)
 
 
 @pytest.mark.parametrize("what", ["data", "validation", "loss", "initial", "batch", "steps", "learning rates", "split"])

@@ -18,16 +18,16 @@ from discovery.bench.loops import BY_HAND, by_hand, floors
 from evaluators.optimizers.training import Training, compiled, cosine, start
 from primitives.encode import Capacity
 from primitives.graph import Graph, check
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER
 from primitives.reference import step, zero_state
 from primitives.simplify import canonicalize
 from primitives.text import parse
 
 STEPS = 20
-USED = ("add", "subtract", "multiply", "guarded_divide", "interpolate", "power", "square", "sqrt", "sign", "arcsin",
-        "clip_by_global_norm", "abs")  # fmt: skip
-VOCABULARY = HERO.restricted(USED)  # a machine with few branches compiles in a moment
+USED = ("add", "subtract", "multiply", "divide", "interpolate", "power", "square", "sqrt", "sign", "arcsin",
+        "clip_by_global_norm", "abs", "guarded_divide")  # fmt: skip
+VOCABULARY = LIBRARY.restricted(USED)  # a machine with few branches compiles in a moment
 CAPACITY = Capacity(tensors=16, smalls=32, instructions=32)
 
 DIVERGES = """
@@ -49,7 +49,7 @@ def train(w, g, lr):
 
 
 def graph_of(text: str) -> Graph:
-    return canonicalize(check(parse(text, OPTIMIZER, HERO), HERO), HERO, "float32")
+    return canonicalize(check(parse(text, OPTIMIZER, LIBRARY), LIBRARY), LIBRARY, "float32")
 
 
 def rule(name: str) -> Graph:
@@ -137,7 +137,7 @@ def test_losses_of_all_splits_and_seeds_are_taken_at_the_same_end():
 def test_interpreted_and_compiled_runs_agree(name):
     """The compiled run takes all seeds at once, the interpreted one after the other."""
     run, graph = training(), rule(name)
-    by_itself = compiled(run.task, graph, HERO, 2, run.task.learning_rates, STEPS, ("valid", "test"))
+    by_itself = compiled(run.task, graph, LIBRARY, 2, run.task.learning_rates, STEPS, ("valid", "test"))
     for replicate in (0, 5):
         interpreted = [run.seed_losses(run.machine.encode(graph), replicate, seed, STEPS) for seed in (0, 1)]
         np.testing.assert_allclose(np.stack(interpreted, axis=1), by_itself(replicate), rtol=2e-4)
@@ -157,7 +157,7 @@ def test_rules_written_by_hand_are_those_of_the_library(name):
         carry = hand.step(None, carry, jnp.asarray(g, jnp.float32), jnp.asarray(rate, jnp.float32), jnp.float32(t))
         for i in range(lanes):
             values = {"w": w[i], "g": g[i], "lr": np.float64(rate[i]), "t": np.float64(t)}
-            (update,), states[i] = step(graph, HERO, layout, values, states[i])
+            (update,), states[i] = step(graph, LIBRARY, layout, values, states[i])
             w[i] -= update
         np.testing.assert_allclose(hand.weights(carry), w, rtol=1e-4, atol=1e-5)
 

@@ -9,23 +9,23 @@ from hypothesis import strategies as st
 from primitives import canonical as canonical_module
 from primitives.canonical import Canonicalizer
 from primitives.graph import Graph, check, frame_of
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER, Program, ProgramError
 from primitives.simplify import canonical_key, canonicalize, live_statements
 from primitives.text import parse
 from tests.strategies import programs
 
 CONSTANTS = st.one_of(st.sampled_from((0.9, 0.0, -0.0, 1.0)), st.floats(-4.0, 4.0))
-PROGRAMS = programs(HERO, OPTIMIZER, constants=CONSTANTS)
+PROGRAMS = programs(LIBRARY, OPTIMIZER, constants=CONSTANTS)
 
 
 def canonical(program: Program) -> Graph:
-    return canonicalize(check(program, HERO), HERO, "float32")
+    return canonicalize(check(program, LIBRARY), LIBRARY, "float32")
 
 
 @given(st.lists(PROGRAMS, min_size=1, max_size=4), st.integers(1, 8))
 def test_a_remembered_form_is_the_form(family: list[Program], remembered: int) -> None:
-    known = Canonicalizer(HERO, "float32", remembered=remembered)
+    known = Canonicalizer(LIBRARY, "float32", remembered=remembered)
     for program in [*family, *family]:
         form = canonical(program)
         assert known(program) == (form, canonical_key(form))
@@ -39,18 +39,18 @@ def test_statements_that_are_not_live_can_go(program: Program) -> None:
 
 
 def test_zeros_of_either_sign_are_told_apart() -> None:
-    known = Canonicalizer(HERO, "float32")
+    known = Canonicalizer(LIBRARY, "float32")
     text = "def train(w, g):\n    a = g / {}\n    update = arctan(a)\n    return update\n"
-    both = [parse(text.format(zero), OPTIMIZER, HERO) for zero in ("0.0", "-0.0")]
+    both = [parse(text.format(zero), OPTIMIZER, LIBRARY) for zero in ("0.0", "-0.0")]
     assert both[0] == both[1]
     assert len({repr(known(program).graph) for program in both}) == 2
     assert len({known.key(program) for program in both}) == 2
 
 
 def test_dead_code_is_checked_too() -> None:
-    known = Canonicalizer(HERO, "float32", max_statements=2)
+    known = Canonicalizer(LIBRARY, "float32", max_statements=2)
     text = "def train(w, g):\n    update = sign(g)\n    return update\n"
-    fine = parse(text, OPTIMIZER, HERO)
+    fine = parse(text, OPTIMIZER, LIBRARY)
     known(fine)
     for dead in (("a", "sin", ("b",)), ("a", "no_such_operation", ("g",)), ("a", "sin", (float("inf"),))):
         broken = replace(fine, statements=(type(fine.statements[0])(*dead), *fine.statements))
@@ -61,9 +61,9 @@ def test_dead_code_is_checked_too() -> None:
 
 
 def test_a_parent_outlives_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = Canonicalizer(HERO, "float32", remembered=3)
+    known = Canonicalizer(LIBRARY, "float32", remembered=3)
     text = "def train(w, g):\n    update = g * {}\n    return update\n"
-    parent, *children = [parse(text.format(factor), OPTIMIZER, HERO) for factor in range(2, 9)]
+    parent, *children = [parse(text.format(factor), OPTIMIZER, LIBRARY) for factor in range(2, 9)]
     found: list[Program] = []
     check_kinds = canonical_module.check_kinds
     monkeypatch.setattr(canonical_module, "check_kinds", lambda p, *rest: (found.append(p), check_kinds(p, *rest)))
@@ -74,8 +74,8 @@ def test_a_parent_outlives_its_children(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_signatures_are_told_apart() -> None:
-    known = Canonicalizer(HERO, "float32")
-    statements = parse("def train(g, m):\n    update = g + m\n    return update, m\n", OPTIMIZER, HERO).statements
+    known = Canonicalizer(LIBRARY, "float32")
+    statements = parse("def train(g, m):\n    update = g + m\n    return update, m\n", OPTIMIZER, LIBRARY).statements
     forms = set()
     for inputs, outputs in ((("g", "m"), ("update", "m")), (("g", "m", "w"), ("update", "m"))):
         program = Program(OPTIMIZER.signature(inputs, outputs), statements)

@@ -12,7 +12,7 @@ from strategies import programs
 from archive import library
 from primitives.graph import check
 from primitives.kinds import LEAF, SCALAR, TENSOR, Kind, join, lifts
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.primitive import Primitive, Vocabulary
 from primitives.program import COPY, OPTIMIZER, Interface, Program, ProgramError, Statement
 from primitives.text import parse, structural_key
@@ -22,8 +22,8 @@ SHAPES = ((3, 2), (4,))
 LEFT, RIGHT = Kind("LEFT"), Kind("RIGHT")
 MATRICES = Vocabulary(
     (
-        HERO["add"],
-        HERO["norm"],
+        LIBRARY["add"],
+        LIBRARY["norm"],
         Primitive("gram", lambda xp, x: x @ x.T, (TENSOR,), "x x'", "{0} @ {0}.T", output=LEFT),
         Primitive("apply", lambda xp, p, x: p @ x, (LEFT, TENSOR), "p x", "{0} @ {1}", output=TENSOR),
     )
@@ -47,14 +47,14 @@ def values(signature) -> dict:
 
 
 class TestKinds:
-    @given(programs(HERO, INTERFACE))
+    @given(programs(LIBRARY, INTERFACE))
     def test_kinds_are_the_shapes_that_running_gives(self, p):
-        graph = check(p, HERO)
+        graph = check(p, LIBRARY)
         node = graph.first_node
         results = values(p.signature)
         for statement in p.statements:
             single = replace(p, statements=(statement,))
-            results = execute(single, HERO, results, SHAPES)
+            results = execute(single, LIBRARY, results, SHAPES)
             if statement.op != COPY:
                 assert graph.kinds[node].level == rank_of(results[statement.target]), statement
                 node += 1
@@ -97,15 +97,15 @@ class TestKinds:
 
 
 class TestGraph:
-    @given(programs(HERO, INTERFACE))
+    @given(programs(LIBRARY, INTERFACE))
     def test_lowering_keeps_every_statement_and_looks_only_back(self, p):
-        graph = check(p, HERO)
+        graph = check(p, LIBRARY)
         assert [node.op for node in graph.nodes] == [s.op for s in p.statements if s.op != COPY]
         assert graph.size == len(graph.nodes)
         assert len(graph.kinds) == graph.first_node + graph.size
         for position, node in enumerate(graph.nodes):
             assert all(0 <= a < graph.first_node + position for a in node.args)
-            assert len(node.args) == HERO[node.op].arity
+            assert len(node.args) == LIBRARY[node.op].arity
         assert all(0 <= r < len(graph.kinds) for r in (*graph.outputs, *graph.next_state))
         assert sorted((*graph.inputs, *graph.state)) == sorted(name for name, _ in p.signature.inputs)
         assert graph.state == p.signature.state
@@ -113,16 +113,16 @@ class TestGraph:
         used = {repr(a) for s in p.statements for a in s.args if not isinstance(a, str)}
         assert used == set(map(repr, graph.constants))
 
-    @given(programs(HERO, INTERFACE, max_statements=6), st.data())
+    @given(programs(LIBRARY, INTERFACE, max_statements=6), st.data())
     def test_damage_is_refused_or_harmless(self, p, data):
         statements = list(p.statements)
         names = st.sampled_from(("w", "g", "m", "lr", "update", "nothing"))
         for _ in range(data.draw(st.integers(1, 3))):
             args = tuple(data.draw(st.lists(st.one_of(names, st.floats()), max_size=4)))
-            op = data.draw(st.sampled_from((*HERO, COPY, "nothing")))
+            op = data.draw(st.sampled_from((*LIBRARY, COPY, "nothing")))
             statements.insert(data.draw(st.integers(0, len(statements))), Statement(data.draw(names), op, args))
         try:
-            graph = check(replace(p, statements=tuple(statements)), HERO)
+            graph = check(replace(p, statements=tuple(statements)), LIBRARY)
         except ProgramError as error:
             message = str(error)
         else:
@@ -132,7 +132,7 @@ class TestGraph:
         assert message is None or ("\n" not in message and "; " in message)
 
     def test_copies_name_values_and_compute_nothing(self):
-        graph = check(program(("a", COPY, "g"), ("m", COPY, "a"), ("v", COPY, 0.5), ("update", COPY, "m")), HERO)
+        graph = check(program(("a", COPY, "g"), ("m", COPY, "a"), ("v", COPY, 0.5), ("update", COPY, "m")), LIBRARY)
         assert graph.nodes == ()
         assert graph.inputs == ("w", "g", "lr")
         assert graph.state == ("m", "v")
@@ -142,13 +142,13 @@ class TestGraph:
         assert graph.kinds == (TENSOR, TENSOR, SCALAR, TENSOR, TENSOR, SCALAR)
 
     def test_a_constant_is_stored_once_and_the_two_zeros_are_two(self):
-        graph = check(program(("a", "add", 0.0, -0.0), ("b", "add", 0.5, 0.5), ("update", "add", 0.0, 0.5)), HERO)
+        graph = check(program(("a", "add", 0.0, -0.0), ("b", "add", 0.5, 0.5), ("update", "add", 0.0, 0.5)), LIBRARY)
         assert [str(c) for c in graph.constants] == ["0.0", "-0.0", "0.5"]
         assert [node.args for node in graph.nodes] == [(5, 6), (7, 7), (5, 7)]
 
     def test_state_is_what_is_returned_and_the_rest_is_data(self):
         graph = check(
-            program(("update", "multiply", "g", "lr"), inputs=("lr", "m", "g"), outputs=("update", "m")), HERO
+            program(("update", "multiply", "g", "lr"), inputs=("lr", "m", "g"), outputs=("update", "m")), LIBRARY
         )
         assert graph.inputs == ("lr", "g")
         assert graph.state == ("m",)
@@ -157,7 +157,7 @@ class TestGraph:
 
     @pytest.mark.parametrize("name", library.names())
     def test_the_library_passes(self, name):
-        graph = check(parse(library.text(name), OPTIMIZER, HERO), HERO)
+        graph = check(parse(library.text(name), OPTIMIZER, LIBRARY), LIBRARY)
         assert graph.kinds[graph.outputs[0]] == TENSOR
 
 
@@ -193,21 +193,21 @@ class TestRefusals:
     )
     def test_every_refusal_is_one_clear_line(self, statements, message):
         with pytest.raises(ProgramError) as caught:
-            check(program(*statements), HERO)
+            check(program(*statements), LIBRARY)
         assert message in str(caught.value)
         assert "\n" not in str(caught.value)
 
     def test_the_limit_of_statements_can_be_set(self):
         with pytest.raises(ProgramError, match="at most 1 statements, got 2"):
-            check(program(("a", COPY, "g"), ("update", COPY, "a")), HERO, max_statements=1)
+            check(program(("a", COPY, "g"), ("update", COPY, "a")), LIBRARY, max_statements=1)
 
     def test_an_output_of_too_high_a_kind(self):
         interface = Interface("reduce", (("x", TENSOR),), (("y", LEAF),))
         signature = interface.signature(["x"], ["y"])
         with pytest.raises(ProgramError, match="'y' must be LEAF or lower, got TENSOR; reduce it first"):
-            check(Program(signature, (Statement("y", "sqrt", ("x",)),)), HERO)
+            check(Program(signature, (Statement("y", "sqrt", ("x",)),)), LIBRARY)
         for op in ("norm", "global_norm"):
-            assert check(Program(signature, (Statement("y", op, ("x",)),)), HERO).output_kinds == (LEAF,)
+            assert check(Program(signature, (Statement("y", op, ("x",)),)), LIBRARY).output_kinds == (LEAF,)
 
 
 class TestSignatures:
@@ -236,10 +236,10 @@ class TestSignatures:
         assert signature.outputs == (("update", TENSOR), ("v", TENSOR))
         assert signature.state == ("v",)
 
-    @given(programs(HERO, INTERFACE), programs(HERO, INTERFACE))
+    @given(programs(LIBRARY, INTERFACE), programs(LIBRARY, INTERFACE))
     def test_structural_keys_tell_programs_apart(self, p, q):
-        assert (structural_key(p, HERO) == structural_key(q, HERO)) == (repr(p) == repr(q))
-        assert -(2**63) <= structural_key(p, HERO) < 2**63
+        assert (structural_key(p, LIBRARY) == structural_key(q, LIBRARY)) == (repr(p) == repr(q))
+        assert -(2**63) <= structural_key(p, LIBRARY) < 2**63
 
 
 class TestStrategy:
@@ -249,7 +249,7 @@ class TestStrategy:
         seen: dict[str, set] = {"op": set(), "state": set(), "inputs": set(), "targets": set(), "size": set()}
 
         @settings(max_examples=1_200, derandomize=False, database=None)
-        @given(programs(HERO, INTERFACE))
+        @given(programs(LIBRARY, INTERFACE))
         def collect(p):
             seen["op"].update(s.op for s in p.statements)
             seen["targets"].update(s.target for s in p.statements)
@@ -258,7 +258,7 @@ class TestStrategy:
             seen["size"].add(len(p.statements))
 
         collect()
-        assert seen["op"] >= {p.name for p in HERO.values() if p.executable} | {COPY}
+        assert seen["op"] >= {p.name for p in LIBRARY.values() if p.executable} | {COPY}
         assert seen["state"] == {0, 1, 2, 3}
         assert seen["inputs"] == {"w", "g", "lr", "t", "m", "v", "s3"}
         assert seen["targets"] >= {"w", "g", "lr", "update", "m", "a", "norm"}

@@ -1,9 +1,11 @@
 """Emitted source: the same rule under law 1, readable, self-contained, and at home in optax."""
 
 import ast
+import inspect
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inputs import LAYOUT, draw_inputs
@@ -19,10 +22,11 @@ from rounding import Band, band
 from strategies import MODERATE, programs
 
 from archive import library
-from primitives.emit import emit_optax, emit_python, emit_text
+from primitives.card import LEARNING_RATE, Card
+from primitives.emit import emit_optax, emit_python, emit_text, emit_torch
 from primitives.graph import Graph, check
 from primitives.kinds import SCALAR, TENSOR
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.primitive import Primitive, Scope, Vocabulary
 from primitives.program import OPTIMIZER, Interface, Program, ProgramError, Statement
 from primitives.reference import step, zero_state
@@ -35,6 +39,7 @@ FLOAT32 = st.one_of(st.sampled_from((0.9, 0.999, 0.1, 1e-8, 2.0, -0.5)), st.floa
 AWKWARD = (
     *("np", "jnp", "jax", "optax", "state", "State", "params", "grads", "updates", "update", "count", "dtype", "flat"),
     *("split", "spread", "like", "leaves", "all_g", "next_m", "index", "constant", "zip", "len", "dot", "x", "_", "__"),
+    *("torch", "step", "write", "advance", "grads", "weights", "lists", "self", "group", "ms", "lrs"),
     *(
         "clip_by_global_norm",
         "learning_rate",
@@ -49,11 +54,11 @@ AWKWARD = (
 
 
 def program_of(text: str) -> Program:
-    return parse(text, OPTIMIZER, HERO)
+    return parse(text, OPTIMIZER, LIBRARY)
 
 
 def canonical(program: Program, dtype: str = "float64") -> Graph:
-    return canonicalize(check(program, HERO), HERO, dtype)
+    return canonicalize(check(program, LIBRARY), LIBRARY, dtype)
 
 
 def load(source: str) -> dict[str, Any]:
@@ -96,10 +101,35 @@ def run_optax(source: str, inputs: list[dict], name: str = "rule") -> np.ndarray
     return np.stack(rows)
 
 
+def run_torch(source: str, inputs: list[dict], name: str = "rule") -> np.ndarray:
+    """What the step function says to subtract, in float64."""
+    step = load(source)[f"{name}_step"]
+    given = {key: one.annotation for key, one in inspect.signature(step).parameters.items()}
+    lists = sum(str(annotation).startswith("list") for annotation in given.values())
+    states = [[torch.zeros_like(torch.tensor(x)) for x in tree(inputs[0]["w"]).values()] for _ in range(lists - 2)]
+    rows = []
+    for row in inputs:
+        arrays = [[torch.tensor(x) for x in tree(row[key]).values()] for key in ("g", "w")]
+        scalars = {key: torch.tensor(float(row[key]), dtype=torch.float64) for key in given if key in ("lr", "t")}
+        updates, *following = step(*arrays, *states, **scalars)
+        lifted = [
+            [
+                torch.as_tensor(new, dtype=torch.float64).expand(old.shape)
+                for new, old in zip(news, arrays[0], strict=True)
+            ]
+            for news in (updates, *following)
+        ]
+        states = lifted[1:]
+        rows.append(flat(dict(zip(NAMES, lifted[0], strict=True))))
+    return np.stack(rows)
+
+
 @st.composite
 def awkward_programs(draw: st.DrawFn, constants: Any = None) -> Program:
     """Random programs whose variables have awkward names."""
-    program = draw(programs(HERO, OPTIMIZER) if constants is None else programs(HERO, OPTIMIZER, constants=constants))
+    program = draw(
+        programs(LIBRARY, OPTIMIZER) if constants is None else programs(LIBRARY, OPTIMIZER, constants=constants)
+    )
     data = {name for name, _ in OPTIMIZER.inputs}
     kept = {*data, "update"}
     variables = list(dict.fromkeys([n for n, _ in program.signature.inputs] + [s.target for s in program.statements]))
@@ -122,7 +152,7 @@ def awkward_programs(draw: st.DrawFn, constants: Any = None) -> Program:
 @settings(max_examples=150)
 @given(awkward_programs())
 def test_text_is_the_canonical_form_again(program):
-    again = program_of(emit_text(program, HERO, "float64"))
+    again = program_of(emit_text(program, LIBRARY, "float64"))
     assert canonical_key(canonical(again)) == canonical_key(canonical(program))
     assert len([s for s in again.statements if s.op != "copy"]) == canonical(program).size
 
@@ -130,7 +160,7 @@ def test_text_is_the_canonical_form_again(program):
 @settings(max_examples=50)
 @given(awkward_programs(constants=FLOAT32))
 def test_constants_are_the_shortest_that_are_the_same_in_float32(program):
-    again = program_of(emit_text(program, HERO))
+    again = program_of(emit_text(program, LIBRARY))
     assert canonical_key(canonical(again, "float32")) == canonical_key(canonical(program, "float32"))
     for statement in again.statements:
         for constant in statement.args:
@@ -142,25 +172,34 @@ def test_constants_are_the_shortest_that_are_the_same_in_float32(program):
 @given(awkward_programs(), st.integers(0, 3))
 def test_python_source_agrees_with_the_reference(program, seed):
     inputs = draw_inputs(seed)
-    honest = band(canonical(program), HERO, LAYOUT, inputs)
-    honest.check(run_python(emit_python(program, HERO, "rule", "float64"), inputs))
+    honest = band(canonical(program), LIBRARY, LAYOUT, inputs)
+    honest.check(run_python(emit_python(program, LIBRARY, Card("rule"), "float64"), inputs))
 
 
 @settings(max_examples=60)
 @given(awkward_programs(constants=MODERATE), st.integers(0, 3))
 def test_optax_source_agrees_with_the_reference(program, seed):
     inputs = draw_inputs(seed)
-    honest: Band = band(canonical(program), HERO, LAYOUT, inputs)
-    honest.check(run_optax(emit_optax(program, HERO, "rule", dtype="float64"), inputs))
+    honest: Band = band(canonical(program), LIBRARY, LAYOUT, inputs)
+    honest.check(run_optax(emit_optax(program, LIBRARY, Card("rule"), dtype="float64"), inputs))
+
+
+@settings(max_examples=200)
+@given(awkward_programs(), st.integers(0, 3))
+def test_torch_source_agrees_with_the_reference(program, seed):
+    inputs = draw_inputs(seed)
+    honest = band(canonical(program), LIBRARY, LAYOUT, inputs)
+    honest.check(run_torch(emit_torch(program, LIBRARY, Card("rule"), "float64"), inputs))
 
 
 @pytest.mark.parametrize("name", library.names())
 def test_known_rules_agree_in_every_language(name):
     program, inputs = program_of(library.text(name)), draw_inputs(0)
-    honest = band(canonical(program), HERO, LAYOUT, inputs)
+    honest = band(canonical(program), LIBRARY, LAYOUT, inputs)
     assert honest.close.all()
-    honest.check(run_python(emit_python(program, HERO, name, "float64"), inputs))
-    honest.check(run_optax(emit_optax(program, HERO, name, dtype="float64"), inputs, name))
+    honest.check(run_python(emit_python(program, LIBRARY, Card(name), "float64"), inputs))
+    honest.check(run_optax(emit_optax(program, LIBRARY, Card(name), dtype="float64"), inputs, name))
+    honest.check(run_torch(emit_torch(program, LIBRARY, Card(name), "float64"), inputs, name))
 
 
 # --- form -------------------------------------------------------------------------------------------------------------
@@ -179,11 +218,13 @@ def many_sources() -> dict[str, str]:
     sources = {}
     for name in library.names():
         program = program_of(library.text(name))
-        sources[f"python_{name}.py"] = emit_python(program, HERO, name)
-        sources[f"optax_{name}.py"] = emit_optax(program, HERO, name, 0.1)
+        sources[f"python_{name}.py"] = emit_python(program, LIBRARY, Card(name))
+        sources[f"optax_{name}.py"] = emit_optax(program, LIBRARY, card(name, 0.1))
+        sources[f"torch_{name}.py"] = emit_torch(program, LIBRARY, library.load(name).card)
     for i, program in enumerate(found):
-        sources[f"python_{i}.py"] = emit_python(program, HERO, "rule", "float64")
-        sources[f"optax_{i}.py"] = emit_optax(program, HERO, "rule", dtype="float64")
+        sources[f"python_{i}.py"] = emit_python(program, LIBRARY, Card("rule"), "float64")
+        sources[f"optax_{i}.py"] = emit_optax(program, LIBRARY, Card("rule"), dtype="float64")
+        sources[f"torch_{i}.py"] = emit_torch(program, LIBRARY, Card("rule"), "float64")
     return sources
 
 
@@ -213,7 +254,11 @@ def test_source_has_no_type_errors(folder):
 
 
 def test_source_needs_nothing_but_what_it_says(folder):
-    allowed = {"python": {"typing", "numpy"}, "optax": {"typing", "jax", "jax.numpy", "optax"}}
+    allowed = {
+        "python": {"typing", "numpy"},
+        "optax": {"typing", "jax", "jax.numpy", "optax"},
+        "torch": {"typing", "torch", "collections.abc", "functools"},
+    }
     for path in folder.glob("*.py"):
         imported = set()
         for node in ast.walk(ast.parse(path.read_text())):
@@ -225,15 +270,15 @@ def test_source_needs_nothing_but_what_it_says(folder):
 
 
 def test_names_of_the_author_stay():
-    text = emit_text(program_of(library.text("adamw_uncorrected")), HERO)
+    text = emit_text(program_of(library.text("adamw_uncorrected")), LIBRARY)
     header = text.splitlines()[0]
     assert header == "def train(w, g, m, v, lr):"
     for name in ("m = interpolate(g, m, 0.9)", "v = interpolate(g2, v, 0.999)", "return update, m, v"):
         assert name in text
-    source = emit_python(program_of(library.text("lion")), HERO, "lion")
+    source = emit_python(program_of(library.text("lion")), LIBRARY, Card("lion"))
     assert "m = (1.0 - 0.99) * g + 0.99 * m" in source
     assert (
-        render(program_of(emit_text(program_of(library.text("lion")), HERO)), HERO).replace("    ", "        ")
+        render(program_of(emit_text(program_of(library.text("lion")), LIBRARY)), LIBRARY).replace("    ", "        ")
         in source
     )
 
@@ -247,8 +292,9 @@ def test_exchanged_state_is_written_as_a_parallel_assignment():
     )
     inputs = draw_inputs(0)
     for one in (program, swap):
-        assert canonical_key(canonical(program_of(emit_text(one, HERO)))) == canonical_key(canonical(one))
-        band(canonical(one), HERO, LAYOUT, inputs).check(run_python(emit_python(one, HERO, "rule", "float64"), inputs))
+        assert canonical_key(canonical(program_of(emit_text(one, LIBRARY)))) == canonical_key(canonical(one))
+        source = emit_python(one, LIBRARY, Card("rule"), "float64")
+        band(canonical(one), LIBRARY, LAYOUT, inputs).check(run_python(source, inputs))
 
 
 def test_primitives_of_other_vocabularies_are_written_from_their_record():
@@ -262,7 +308,7 @@ def test_primitives_of_other_vocabularies_are_written_from_their_record():
 
     vocabulary = Vocabulary(
         (
-            *HERO.primitives,
+            *LIBRARY.primitives,
             Primitive("along", along, (None, None), "x (x . y)", "{0} * {xp}.sum({0} * {1})", scope=Scope.LEAF),
             Primitive(
                 name="share",
@@ -297,47 +343,47 @@ def train(w, g, lr):
     inputs = draw_inputs(0)
     honest = band(graph, vocabulary, LAYOUT, inputs)
     assert honest.close.all()
-    honest.check(run_python(emit_python(program, vocabulary, "rule", "float64"), inputs))
-    honest.check(run_optax(emit_optax(program, vocabulary, "rule", dtype="float64"), inputs))
+    honest.check(run_python(emit_python(program, vocabulary, Card("rule"), "float64"), inputs))
+    honest.check(run_optax(emit_optax(program, vocabulary, Card("rule"), dtype="float64"), inputs))
 
 
 def test_a_variable_may_have_the_name_of_the_rule():
     text = "def train(w, g, lion, lr):\n    lion = lion + g\n    update = lion * lr\n    return update, lion"
     program, inputs = program_of(text), draw_inputs(0)
-    honest = band(canonical(program), HERO, LAYOUT, inputs)
-    honest.check(run_python(emit_python(program, HERO, "lion", "float64"), inputs))
-    honest.check(run_optax(emit_optax(program, HERO, "lion", dtype="float64"), inputs, "lion"))
+    honest = band(canonical(program), LIBRARY, LAYOUT, inputs)
+    honest.check(run_python(emit_python(program, LIBRARY, Card("lion"), "float64"), inputs))
+    honest.check(run_optax(emit_optax(program, LIBRARY, Card("lion"), dtype="float64"), inputs, "lion"))
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("emit", [emit_python, emit_optax])
+@pytest.mark.parametrize("emit", [emit_python, emit_optax, emit_torch])
 @pytest.mark.parametrize("name", ["raw-lion", "1st", "", "class", "jax", "a b", "näme"])
 def test_a_name_must_be_a_free_identifier(emit, name):
     with pytest.raises(ValueError, match="a rule must be named by a free Python identifier"):
-        emit(program_of(library.text("sgd")), HERO, name)
+        emit(program_of(library.text("sgd")), LIBRARY, Card(name))
 
 
-@pytest.mark.parametrize("emit", [emit_python, emit_optax])
+@pytest.mark.parametrize("emit", [emit_python, emit_optax, emit_torch])
 def test_only_update_rules_become_optimizers(emit):
     interface = Interface("train", (("x", TENSOR), ("lr", SCALAR)), (("update", TENSOR),))
-    program = parse("def train(x, lr):\n    update = x * lr\n    return update", interface, HERO)
+    program = parse("def train(x, lr):\n    update = x * lr\n    return update", interface, LIBRARY)
     with pytest.raises(ProgramError, match="only an update rule"):
-        emit(program, HERO, "rule")
+        emit(program, LIBRARY, Card("rule"))
     interface = Interface("train", OPTIMIZER.inputs, OPTIMIZER.outputs, SCALAR, 1)
-    program = parse("def train(g, m):\n    m = dot(g, g)\n    update = g * m\n    return update, m", interface, HERO)
-    assert emit(program, HERO, "rule")  # written before it is read: no state
-    program = parse("def train(g, m):\n    update = g * m\n    m = dot(g, g)\n    return update, m", interface, HERO)
+    program = parse("def train(g, m):\n    m = dot(g, g)\n    update = g * m\n    return update, m", interface, LIBRARY)
+    assert emit(program, LIBRARY, Card("rule"))  # written before it is read: no state
+    program = parse("def train(g, m):\n    update = g * m\n    m = dot(g, g)\n    return update, m", interface, LIBRARY)
     with pytest.raises(ProgramError, match="must be TENSOR"):
-        emit(program, HERO, "rule")
+        emit(program, LIBRARY, Card("rule"))
 
 
 # --- NumPy ------------------------------------------------------------------------------------------------------------
 
 
 def test_python_source_takes_dicts_in_any_order_and_lists_and_keeps_types():
-    module = load(emit_python(program_of(library.text("adamw")), HERO, "adamw"))
+    module = load(emit_python(program_of(library.text("adamw")), LIBRARY, Card("adamw")))
     row = {k: x.astype(np.float32) if np.ndim(x) else x for k, x in draw_inputs(0)[0].items()}
     params, grads = tree(row["w"]), tree(row["g"])
     updates, state = module["update"](params, grads, module["init"](params), 0.1)
@@ -385,7 +431,7 @@ def train(transformation: Any, dtype: Any = jnp.float32) -> Any:
 )
 def test_known_rules_are_those_of_optax(name, authority, tolerance, rate):
     """The guard of division moves Adam's bias correction by up to 1e-6."""
-    ours = load(emit_optax(program_of(library.text(name)), HERO, name))[name](rate)
+    ours = load(emit_optax(program_of(library.text(name)), LIBRARY, Card(name)))[name](rate)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * 1e-2),
         train(ours),
@@ -393,8 +439,12 @@ def test_known_rules_are_those_of_optax(name, authority, tolerance, rate):
     )
 
 
+def card(name: str, rate: float) -> Card:
+    return Card(name, learning_rate=replace(LEARNING_RATE, default=rate))
+
+
 def lion() -> Any:
-    return load(emit_optax(program_of(library.text("lion")), HERO, "lion", 1e-3))["lion"]
+    return load(emit_optax(program_of(library.text("lion")), LIBRARY, card("lion", 1e-3)))["lion"]
 
 
 def test_the_default_learning_rate_is_that_of_the_card():
@@ -407,7 +457,7 @@ def test_params_are_needed_only_where_the_rule_reads_them():
     transformation = lion()(0.1)
     with pytest.raises(ValueError, match="lion reads the parameters: give `params`"):
         transformation.update(grads[0], transformation.init(params))
-    plain = load(emit_optax(program_of(library.text("signum")), HERO, "signum"))["signum"](0.1)
+    plain = load(emit_optax(program_of(library.text("signum")), LIBRARY, Card("signum")))["signum"](0.1)
     plain.update(grads[0], plain.init(params))
 
 
@@ -417,7 +467,7 @@ def test_state_keeps_its_types_in_a_compiled_loop(name, dtype):
     """Parameters of mixed types too: `lax.scan` refuses a state whose types change."""
     params, grads = params_and_grads(dtype)
     params["extra"], grads = jnp.ones(2, jnp.float32), [{**g, "extra": jnp.ones(2, jnp.float32)} for g in grads]
-    transformation = load(emit_optax(program_of(library.text(name)), HERO, name))[name](
+    transformation = load(emit_optax(program_of(library.text(name)), LIBRARY, Card(name)))[name](
         optax.linear_schedule(0.1, 0.01, 5)
     )
 
@@ -456,7 +506,8 @@ def test_it_goes_with_the_transformations_of_optax():
 def test_it_trains_on_a_real_loss():
     """Gradients come from the loss: the sign of what is emitted is the one that descends."""
     target = jnp.asarray([1.0, -2.0, 3.0])
-    transformation = load(emit_optax(program_of(library.text("heavy_ball")), HERO, "heavy_ball"))["heavy_ball"](0.05)
+    source = emit_optax(program_of(library.text("heavy_ball")), LIBRARY, Card("heavy_ball"))
+    transformation = load(source)["heavy_ball"](0.05)
     params: Any = jnp.zeros(3)
     state = transformation.init(params)
     for _ in range(100):
@@ -467,13 +518,13 @@ def test_it_trains_on_a_real_loss():
 
 def test_emitted_python_follows_the_reference_when_parameters_move():
     program = program_of(library.text("raw_lion"))
-    graph, module = canonical(program), load(emit_python(program, HERO, "raw_lion", "float64"))
+    graph, module = canonical(program), load(emit_python(program, LIBRARY, Card("raw_lion"), "float64"))
     row = draw_inputs(2)[0]
     w, params = row["w"], tree(row["w"])
     held, state = zero_state(graph, LAYOUT), module["init"](params)
     for k in range(5):
         g = np.sin(w + k) * 0.3
-        (update,), held = step(graph, HERO, LAYOUT, {"w": w, "g": g, "lr": 0.1}, held)
+        (update,), held = step(graph, LIBRARY, LAYOUT, {"w": w, "g": g, "lr": 0.1}, held)
         updates, state = module["update"](params, tree(g), state, 0.1)
         w, params = w - update, {name: params[name] - updates[name] for name in params}
         np.testing.assert_allclose(flat(params), w, rtol=1e-12)

@@ -16,7 +16,7 @@ from primitives.fingerprint import Probe, fingerprint, observe, optimizer_probe
 from primitives.graph import Graph, check
 from primitives.kinds import SCALAR, TENSOR
 from primitives.layout import Layout
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.primitive import Primitive, Vocabulary
 from primitives.program import OPTIMIZER, Interface
 from primitives.reference import step, zero_state
@@ -29,7 +29,7 @@ SGD = -4985330129910935244
 
 
 def graph(text: str) -> Graph:
-    return check(parse(text, OPTIMIZER, HERO), HERO)
+    return check(parse(text, OPTIMIZER, LIBRARY), LIBRARY)
 
 
 def rule(body: str, state: str = "") -> Graph:
@@ -39,25 +39,25 @@ def rule(body: str, state: str = "") -> Graph:
 
 
 def behaviour(body: str, state: str = "") -> int | None:
-    return fingerprint(rule(body, state), HERO, PROBE)
+    return fingerprint(rule(body, state), LIBRARY, PROBE)
 
 
 @settings(max_examples=100)
-@given(programs(HERO, OPTIMIZER))
+@given(programs(LIBRARY, OPTIMIZER))
 def test_what_is_observed_are_the_reference_outputs_to_the_bit(program):
-    lowered = check(program, HERO)
+    lowered = check(program, LIBRARY)
     state, updates = zero_state(lowered, PROBE.layout), []
     for row in range(PROBE.steps):
         inputs = {name: column[row] for name, column in PROBE.inputs.items()}
-        (update,), state = step(lowered, HERO, PROBE.layout, inputs, state)
+        (update,), state = step(lowered, LIBRARY, PROBE.layout, inputs, state)
         updates.append(update)
-    expected, observed = np.stack(updates), observe(lowered, HERO, PROBE)
+    expected, observed = np.stack(updates), observe(lowered, LIBRARY, PROBE)
     if np.isfinite(expected[: -PROBE.beyond]).all():
         np.testing.assert_array_equal(observed, expected)
-        assert fingerprint(lowered, HERO, PROBE) is not None
+        assert fingerprint(lowered, LIBRARY, PROBE) is not None
     else:
         assert observed is None
-        assert fingerprint(lowered, HERO, PROBE) is None
+        assert fingerprint(lowered, LIBRARY, PROBE) is None
 
 
 # --- what must be equal -----------------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ def test_equal_behaviour(one, other, state):
 def test_fingerprint_of_known_rules_survives_noise(name, monkeypatch):
     """Twenty bits are kept and rounded to nearest: relative noise of 1e-13 in every output changes no fingerprint."""
     lowered = graph(library.text(name))
-    expected = fingerprint(lowered, HERO, PROBE)
+    expected = fingerprint(lowered, LIBRARY, PROBE)
     assert expected is not None
     rng = np.random.default_rng(0)
 
@@ -102,7 +102,7 @@ def test_fingerprint_of_known_rules_survives_noise(name, monkeypatch):
         return observed * (1.0 + 1e-13 * rng.uniform(-1.0, 1.0, observed.shape))
 
     monkeypatch.setattr(module, "observe", noisy)
-    assert all(fingerprint(lowered, HERO, PROBE) == expected for _ in range(20))
+    assert all(fingerprint(lowered, LIBRARY, PROBE) == expected for _ in range(20))
 
 
 # --- what must differ -------------------------------------------------------------------------------------------------
@@ -149,7 +149,9 @@ def test_functions_of_the_gradient_differ():
     """Every function of one value that lives on the probe does something of its own with `g`, and with `w`."""
     for argument in "g", "w":
         found = {
-            p.name: behaviour(f"update = {p.name}({argument})") for p in HERO.values() if p.executable and p.arity == 1
+            p.name: behaviour(f"update = {p.name}({argument})")
+            for p in LIBRARY.values()
+            if p.executable and p.arity == 1
         }
         alive = {name: key for name, key in found.items() if key is not None}
         assert {"arcsin", "arccos", "arctanh", "tanh", "cbrt", "sqrt", "sign", "norm", "global_norm"} <= set(alive)
@@ -158,7 +160,7 @@ def test_functions_of_the_gradient_differ():
 
 
 def test_known_rules_differ():
-    keys = {name: fingerprint(graph(library.text(name)), HERO, PROBE) for name in library.names()}
+    keys = {name: fingerprint(graph(library.text(name)), LIBRARY, PROBE) for name in library.names()}
     assert len(set(keys.values())) == len(keys)
 
 
@@ -233,10 +235,10 @@ def test_the_probe_holds_what_it_must():
 def test_the_fingerprint_is_the_same_in_every_process():
     """The number is written down: only products of the probe's numbers enter it, so it holds on every machine."""
     script = (
-        "from primitives.fingerprint import *; from primitives.graph import check; from primitives.ops import HERO;"
+        "from primitives.fingerprint import *; from primitives.graph import check; from primitives.ops import LIBRARY;"
         "from primitives.program import OPTIMIZER; from primitives.text import parse;"
-        "p = parse('def train(g, lr):\\n    update = g * lr\\n    return update', OPTIMIZER, HERO);"
-        "print(fingerprint(check(p, HERO), HERO, optimizer_probe()))"
+        "p = parse('def train(g, lr):\\n    update = g * lr\\n    return update', OPTIMIZER, LIBRARY);"
+        "print(fingerprint(check(p, LIBRARY), LIBRARY, optimizer_probe()))"
     )
     for seed in ("1", "2"):
         done = subprocess.run(
@@ -253,8 +255,8 @@ def test_other_domains_have_probes_of_their_own():
     """One tensor of points, a SCALAR output, no state and no optimizer in it."""
     interface = Interface("f", (("x", TENSOR), ("a", SCALAR)), (("y", SCALAR), ("z", TENSOR)))
     probe = Probe(Layout(((8,),)), {"x": [np.linspace(-1, 1, 8)] * 2, "a": [np.float64(2.0), np.float64(3.0)]})
-    program = parse("def f(x, a):\n    z = x * a\n    y = dot(z, x)\n    return y, z", interface, HERO)
-    observed = observe(canonicalize(check(program, HERO), HERO, "float64"), HERO, probe)
+    program = parse("def f(x, a):\n    z = x * a\n    y = dot(z, x)\n    return y, z", interface, LIBRARY)
+    observed = observe(canonicalize(check(program, LIBRARY), LIBRARY, "float64"), LIBRARY, probe)
     assert observed is not None
     assert observed.shape == (2, 9)
     np.testing.assert_allclose(observed[1, 1:], 3.0 * np.linspace(-1, 1, 8))
@@ -262,7 +264,7 @@ def test_other_domains_have_probes_of_their_own():
 
 
 def test_a_program_without_inputs_has_a_fingerprint():
-    assert fingerprint(graph("def train():\n    update = get_pi()\n    return update"), HERO, PROBE) is not None
+    assert fingerprint(graph("def train():\n    update = get_pi()\n    return update"), LIBRARY, PROBE) is not None
 
 
 def test_a_probe_of_unequal_lengths_is_refused():
@@ -276,7 +278,7 @@ def test_a_bound_on_the_norm_of_a_momentum_shows(decay: float, bound: float) -> 
     """Fails before the fix: momenta of the probe had norms below 1, those of training have not."""
     free = f"def train(g, m, lr):\n    m = interpolate(g, m, {decay})\n    update = m * lr\n    return update, m\n"
     clipped = free.replace("    update", f"    m = clip_by_global_norm(m, {bound})\n    update", 1)
-    keys = [fingerprint(check(parse(text, OPTIMIZER, HERO), HERO), HERO, PROBE) for text in (free, clipped)]
+    keys = [fingerprint(check(parse(text, OPTIMIZER, LIBRARY), LIBRARY), LIBRARY, PROBE) for text in (free, clipped)]
     assert keys[0] != keys[1]
 
 
@@ -285,7 +287,7 @@ def test_no_value_at_the_large_gradient_is_behaviour() -> None:
         f"def train(g, lr):\n    x = {function}(g)\n    update = x * lr\n    return update\n"
         for function in ("arcsin", "arctanh")
     ]
-    keys = [fingerprint(check(parse(text, OPTIMIZER, HERO), HERO), HERO, PROBE) for text in texts]
+    keys = [fingerprint(check(parse(text, OPTIMIZER, LIBRARY), LIBRARY), LIBRARY, PROBE) for text in texts]
     assert None not in keys
     assert keys[0] != keys[1]
 
@@ -295,5 +297,5 @@ def test_no_value_at_the_large_gradient_is_behaviour() -> None:
 def test_a_bound_on_the_norm_of_the_update_shows(rule: str, bound: float) -> None:
     free = f"def train(w, g, lr):\n    u = {rule}\n    update = u * lr\n    return update\n"
     clipped = free.replace("    return", f"    update = clip_by_global_norm(update, {bound})\n    return")
-    keys = [fingerprint(check(parse(text, OPTIMIZER, HERO), HERO), HERO, PROBE) for text in (free, clipped)]
+    keys = [fingerprint(check(parse(text, OPTIMIZER, LIBRARY), LIBRARY), LIBRARY, PROBE) for text in (free, clipped)]
     assert keys[0] != keys[1]

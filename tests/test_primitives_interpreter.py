@@ -15,7 +15,7 @@ from primitives.graph import Graph, check
 from primitives.interpreter import Machine
 from primitives.kinds import LEAF, SCALAR, TENSOR
 from primitives.layout import Layout
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER, Program, ProgramError, Statement
 from primitives.reference import step, values, zero_state
 from primitives.simplify import canonicalize
@@ -25,7 +25,7 @@ from tests.strategies import programs
 LAYOUT = Layout(((2, 3), (3,), (1,)))
 LANES = 2
 STEPS = 3
-EXACT = HERO.restricted(
+EXACT = LIBRARY.restricted(
     ["add", "subtract", "multiply", "max", "min", "abs", "negative", "square", "sign", "dot", "cube"]
 )
 """Operations without rounding on small whole numbers: any difference is a wrong wire."""
@@ -41,7 +41,7 @@ TRACES: list[int] = []
 
 @cache
 def machine() -> Machine:
-    return Machine(HERO, OPTIMIZER, LAYOUT)
+    return Machine(LIBRARY, OPTIMIZER, LAYOUT)
 
 
 @cache
@@ -73,7 +73,7 @@ def referred(graph: Graph, w, g, lr) -> np.ndarray:
         state = zero_state(graph, LAYOUT)
         for t in range(STEPS):
             inputs = {"w": w[t, lane], "g": g[t, lane], "lr": lr[t, lane], "t": np.float64(t + 1)}
-            (update,), state = step(graph, HERO, LAYOUT, inputs, state)
+            (update,), state = step(graph, LIBRARY, LAYOUT, inputs, state)
             updates[t, lane] = update
     return updates
 
@@ -93,7 +93,7 @@ def draw_inputs(seed: int, whole: bool = False) -> tuple[np.ndarray, np.ndarray,
 @settings(max_examples=200)
 @given(programs(EXACT, OPTIMIZER, constants=WHOLE), st.integers(0, 3), st.booleans())
 def test_wiring_is_exact(program, seed, raw):
-    graph = check(program, HERO) if raw else canonicalize(check(program, HERO), HERO, "float32")
+    graph = check(program, LIBRARY) if raw else canonicalize(check(program, LIBRARY), LIBRARY, "float32")
     inputs = draw_inputs(seed, whole=True)
     expected = referred(graph, *inputs)
     # beyond 2^53 whole numbers round, and sums depend on their order
@@ -108,15 +108,15 @@ def largest(graph: Graph, w, g, lr) -> float:
         state = zero_state(graph, LAYOUT)
         for t in range(STEPS):
             inputs = {"w": w[t, lane], "g": g[t, lane], "lr": lr[t, lane], "t": np.float64(t + 1)}
-            every, _, state = values(graph, HERO, LAYOUT, inputs, state)
+            every, _, state = values(graph, LIBRARY, LAYOUT, inputs, state)
             found = max(found, *(float(np.max(np.abs(v))) for v in every), 0.0)
     return found if np.isfinite(found) else np.inf
 
 
 @settings(max_examples=150)
-@given(programs(HERO, OPTIMIZER, max_statements=8, constants=CONSTANTS), st.integers(0, 3))
+@given(programs(LIBRARY, OPTIMIZER, max_statements=8, constants=CONSTANTS), st.integers(0, 3))
 def test_random_programs_agree_where_rounding_is_not_amplified(program, seed):
-    graph = canonicalize(check(program, HERO), HERO, "float64")
+    graph = canonicalize(check(program, LIBRARY), LIBRARY, "float64")
     w, g, lr = draw_inputs(seed)
     expected = referred(graph, w, g, lr)
     assume(np.isfinite(expected).all())
@@ -142,10 +142,10 @@ def operand(kind, place: int) -> list[Statement]:
     return [Statement(f"x{place}", "norm", (source,))]
 
 
-@pytest.mark.parametrize("name", [name for name in HERO if HERO[name].executable])
+@pytest.mark.parametrize("name", [name for name in LIBRARY if LIBRARY[name].executable])
 def test_every_instruction_agrees_on_every_pattern_of_kinds(name):
     """All kinds of operands, on ordinary and on special values; the sign of a zero is never compared."""
-    primitive = HERO[name]
+    primitive = LIBRARY[name]
     patterns = [()]
     for _ in range(primitive.arity):
         patterns = [(*pattern, kind) for pattern in patterns for kind in (SCALAR, LEAF, TENSOR)]
@@ -155,7 +155,7 @@ def test_every_instruction_agrees_on_every_pattern_of_kinds(name):
         statements = [s for place, kind in enumerate(pattern) for s in operand(kind, place)]
         statements.append(Statement("update", name, tuple(f"x{i}" for i in range(len(pattern)))))
         signature = OPTIMIZER.signature(("w", "g", "lr"), ("update",))
-        graph = canonicalize(check(Program(signature, tuple(statements)), HERO), HERO, "float64")
+        graph = canonicalize(check(Program(signature, tuple(statements)), LIBRARY), LIBRARY, "float64")
         for seed in range(2):
             w, g, lr = draw_inputs(seed)
             if seed:
@@ -169,14 +169,14 @@ def test_every_instruction_agrees_on_every_pattern_of_kinds(name):
 
 @pytest.mark.parametrize("name", names())
 def test_library_rules_agree(name):
-    graph = canonicalize(check(parse(text(name), OPTIMIZER, HERO), HERO), HERO, "float64")
+    graph = canonicalize(check(parse(text(name), OPTIMIZER, LIBRARY), LIBRARY), LIBRARY, "float64")
     inputs = draw_inputs(0)
     np.testing.assert_allclose(interpreted(graph, *inputs), referred(graph, *inputs), rtol=1e-9, atol=1e-15)
 
 
 def test_a_program_is_data_and_compiles_nothing():
     inputs = draw_inputs(0)
-    forms = [canonicalize(check(parse(text(n), OPTIMIZER, HERO), HERO), HERO, "float64") for n in names()]
+    forms = [canonicalize(check(parse(text(n), OPTIMIZER, LIBRARY), LIBRARY), LIBRARY, "float64") for n in names()]
     interpreted(forms[0], *inputs)
     before = len(TRACES)
     for form in forms:
@@ -185,9 +185,9 @@ def test_a_program_is_data_and_compiles_nothing():
 
 
 def test_too_many_live_values_are_refused():
-    small = Machine(HERO, OPTIMIZER, LAYOUT, Capacity(tensors=12, smalls=8, instructions=64))
+    small = Machine(LIBRARY, OPTIMIZER, LAYOUT, Capacity(tensors=12, smalls=8, instructions=64))
     body = "".join(f"    a{i} = g * {i + 2}.0\n" for i in range(6))
     total = "    update = a0 + a1\n" + "".join(f"    update = update + a{i}\n" for i in range(2, 6))
     wide = f"def train(w, g, lr):\n{body}{total}    return update\n"
     with pytest.raises(ProgramError, match=r"live|constants"):
-        small.encode(check(parse(wide, OPTIMIZER, HERO), HERO))
+        small.encode(check(parse(wide, OPTIMIZER, LIBRARY), LIBRARY))

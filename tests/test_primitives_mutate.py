@@ -26,7 +26,7 @@ from primitives.mutate import (
     random_program,
     scale_constant,
 )
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.primitive import Primitive, Vocabulary
 from primitives.program import COPY, OPTIMIZER, Interface, Program, ProgramError, Signature, Statement
 from primitives.text import parse, render
@@ -72,7 +72,7 @@ def grown(start: Program, seed: int, steps: int) -> Program:
     """A program some mutations away from `start`."""
     source = draws(seed)
     for _ in range(steps):
-        start = mutate(start, HERO, source, 30) or start
+        start = mutate(start, LIBRARY, source, 30) or start
     return start
 
 
@@ -97,12 +97,12 @@ def uniform(counts: list[int]) -> bool:
 def test_a_walk_of_mutations_stays_valid_and_within_the_limit(start: Program, seed: int, steps: int) -> None:
     source = draws(seed)
     for _ in range(steps):
-        child = mutate(start, HERO, source, 12)
+        child = mutate(start, LIBRARY, source, 12)
         assert child is not None
         assert child != start
         assert child.signature == start.signature
         assert child.name == start.name
-        check(child, HERO, 12)
+        check(child, LIBRARY, 12)
         start = child
 
 
@@ -113,7 +113,7 @@ def test_blocks_are_single_edits_with_variables_in_scope(start: Program, seed: i
     source, n = draws(seed + 1), len(parent.statements)
     before = repr(parent)
     for _ in range(5):
-        inserted = insert_statement(parent, HERO, source)
+        inserted = insert_statement(parent, LIBRARY, source)
         assert inserted is not None
         assert in_scope(inserted)
         assert len(inserted.statements) == n + 1
@@ -123,7 +123,7 @@ def test_blocks_are_single_edits_with_variables_in_scope(start: Program, seed: i
             assert in_scope(deleted)
             assert len(deleted.statements) == n - 1
             assert any(parent.statements[:k] + parent.statements[k + 1 :] == deleted.statements for k in range(n))
-        modified = modify_argument(parent, HERO, source)
+        modified = modify_argument(parent, LIBRARY, source)
         if modified is not None:
             assert in_scope(modified)
             assert len(edits(parent, modified)) == 1
@@ -134,7 +134,7 @@ def test_blocks_are_single_edits_with_variables_in_scope(start: Program, seed: i
 @settings(max_examples=60, deadline=None)
 def test_children_can_be_written_and_read_back(start: Program, seed: int, steps: int) -> None:
     child = grown(start, seed, steps)
-    assert parse(render(child, HERO), OPTIMIZER, HERO) == child
+    assert parse(render(child, LIBRARY), OPTIMIZER, LIBRARY) == child
 
 
 def edits(parent: Program, child: Program) -> list[tuple[str | float, str | float]]:
@@ -147,30 +147,30 @@ def edits(parent: Program, child: Program) -> list[tuple[str | float, str | floa
 @given(st.integers(1, 25), seeds)
 @settings(max_examples=100, deadline=None)
 def test_random_programs_have_their_length_and_assign_every_output(length: int, seed: int) -> None:
-    drawn = random_program(SIGNATURE, length, HERO, draws(seed))
+    drawn = random_program(SIGNATURE, length, LIBRARY, draws(seed))
     assert drawn is not None
     assert len(drawn.statements) == length
     assert drawn.statements[-1].target == "update"
-    check(drawn, HERO)
+    check(drawn, LIBRARY)
 
 
 def test_a_random_program_needs_room_for_its_outputs() -> None:
     with pytest.raises(ValueError, match="a statement for each of update, got 0"):
-        random_program(SIGNATURE, 0, HERO, draws(0))
+        random_program(SIGNATURE, 0, LIBRARY, draws(0))
 
 
 def test_at_the_limit_nothing_is_inserted_and_mutation_finds_another_way() -> None:
-    assert insert_statement(SGD, HERO, draws(0), max_statements=1) is None
-    assert all(len(mutate(SGD, HERO, draws(seed), 1).statements) == 1 for seed in range(50))  # type: ignore[union-attr]
+    assert insert_statement(SGD, LIBRARY, draws(0), max_statements=1) is None
+    assert all(len(mutate(SGD, LIBRARY, draws(seed), 1).statements) == 1 for seed in range(50))  # type: ignore[union-attr]
 
 
 def test_nothing_to_do_gives_none() -> None:
     assert delete_statement(SGD, draws(0)) is None  # its one statement gives the output
-    assert modify_argument(NO_ARGUMENTS, HERO, draws(0)) is None
+    assert modify_argument(NO_ARGUMENTS, LIBRARY, draws(0)) is None
     assert scale_constant(SGD, draws(0)) is None
     assert scale_constant(program(("update", COPY, 0.0)), draws(0)) is None
-    assert mutate(NO_ARGUMENTS, HERO, draws(0), 1) is None
-    assert mutate(ADAMW, HERO, draws(0), accept=lambda child: False) is None
+    assert mutate(NO_ARGUMENTS, LIBRARY, draws(0), 1) is None
+    assert mutate(ADAMW, LIBRARY, draws(0), accept=lambda child: False) is None
 
 
 # --- randomness -------------------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ def test_blocks_of_draws_continue_and_follow_their_distributions() -> None:
 
 
 def test_insert_delete_and_modify_are_equally_likely() -> None:
-    sizes = Counter(len(mutate(ADAMW, HERO, draws(seed)).statements) for seed in range(3_000))  # type: ignore[union-attr]
+    sizes = Counter(len(mutate(ADAMW, LIBRARY, draws(seed)).statements) for seed in range(3_000))  # type: ignore[union-attr]
     n = len(ADAMW.statements)
     assert uniform([sizes[n + 1], sizes[n - 1], sizes[n]])
 
@@ -240,7 +240,7 @@ def test_kinds_of_mutation_stay_equally_likely_where_most_children_are_refused()
         source, coin = draws(seed), np.random.default_rng(seed)
         # deletions are refused five times as often as the others
         child = mutate(
-            ADAMW, HERO, source, accept=lambda c, coin=coin: coin.random() < (0.2 if len(c.statements) == 7 else 1.0)
+            ADAMW, LIBRARY, source, accept=lambda c, coin=coin: coin.random() < (0.2 if len(c.statements) == 7 else 1.0)
         )
         assert child is not None
         sizes[len(child.statements)] += 1
@@ -254,7 +254,7 @@ def inserted(parent: Program, seed: int, count: int, **options: float) -> list[t
     """Children with the place of the new statement, which must be unlike its neighbours."""
     source, found = draws(seed), []
     for _ in range(count):
-        child = insert_statement(parent, HERO, source, **options)  # type: ignore[arg-type]
+        child = insert_statement(parent, LIBRARY, source, **options)  # type: ignore[arg-type]
         assert child is not None
         place = next(
             (k for k, (a, b) in enumerate(zip(parent.statements, child.statements, strict=False)) if a != b),
@@ -270,12 +270,12 @@ def test_inserted_places_and_operations_are_uniform_and_complete() -> None:
     assert set(places) == set(range(len(ADAMW.statements) + 1))
     assert uniform(list(places.values()))
     operations = Counter(child.statements[place].op for place, child in children)
-    assert set(operations) == {name for name in HERO if HERO[name].executable}
+    assert set(operations) == {one.name for one in LIBRARY.drawn if one.executable}
     assert uniform(list(operations.values()))
 
 
 def test_every_statement_can_be_inserted() -> None:
-    vocabulary = HERO.restricted(["sign", "add"])
+    vocabulary = LIBRARY.restricted(["sign", "add"])
     source, seen = draws(7), set()
     for _ in range(120_000):  # the rarest statement is expected 20 times
         child = insert_statement(SGD, vocabulary, source)
@@ -302,7 +302,7 @@ def test_constants_of_the_program_are_used_again_and_fresh_ones_are_normal() -> 
 
 def used(candidate: Program, place: int) -> bool:
     """Whether an output or the next state is computed from the statement at `place` (by the graph of the check)."""
-    graph = check(candidate, HERO)
+    graph = check(candidate, LIBRARY)
     reached, todo = set(), [*graph.outputs, *graph.next_state]
     while todo:
         ref = todo.pop()
@@ -313,8 +313,10 @@ def used(candidate: Program, place: int) -> bool:
 
 
 def test_connected_statements_are_used_and_others_are_mostly_not() -> None:
-    connected = [used(child, place) for place, child in inserted(ADAMW, 11, 400, connect=1.0) if is_valid(child, HERO)]
-    loose = [used(child, place) for place, child in inserted(ADAMW, 11, 400, connect=0.0) if is_valid(child, HERO)]
+    connected = [
+        used(child, place) for place, child in inserted(ADAMW, 11, 400, connect=1.0) if is_valid(child, LIBRARY)
+    ]
+    loose = [used(child, place) for place, child in inserted(ADAMW, 11, 400, connect=0.0) if is_valid(child, LIBRARY)]
     assert len(connected) > 350
     assert all(connected)
     assert 0.0 < np.mean(loose) < 0.5
@@ -353,7 +355,7 @@ def test_a_variable_becomes_every_other_variable_in_scope_or_a_fresh_constant() 
     source, found, fresh = draws(17), Counter(), []
     parent = program(("a", "abs", "g"), ("update", "abs", "a"))
     for _ in range(8_000):
-        child = modify_argument(parent, HERO, source)
+        child = modify_argument(parent, LIBRARY, source)
         assert child is not None
         if child.statements[0] == parent.statements[0]:
             (new,) = child.statements[1].args
@@ -371,11 +373,11 @@ def test_a_declared_kind_gets_only_what_lifts_to_it() -> None:
     source, found = draws(19), set()
     parent = program(("s", "global_norm", "g"), ("update", "interpolate", "g", "m", 0.9))
     for _ in range(6_000):
-        child = modify_argument(parent, HERO, source)
+        child = modify_argument(parent, LIBRARY, source)
         assert child is not None
         new = child.statements[1].args[2]
         found.add(new if isinstance(new, str) else "#")
-        check(child, HERO)
+        check(child, LIBRARY)
     assert found == {"#", "lr", "s"}
 
 
@@ -421,9 +423,9 @@ def test_a_scaled_distance_from_one_stays_below_one(value: float, z: float) -> N
 @settings(max_examples=100, deadline=None)
 def test_scaling_at_the_edge_of_the_numbers_stays_finite(seed: int, value: float) -> None:
     source, parent = draws(seed), program(("update", "multiply", "g", value))
-    for child in (scale_constant(parent, source), modify_argument(parent, HERO, source)):
+    for child in (scale_constant(parent, source), modify_argument(parent, LIBRARY, source)):
         if child is not None:
-            check(child, HERO)
+            check(child, LIBRARY)
             assert 0.0 not in child.statements[0].args
 
 
@@ -485,7 +487,7 @@ def test_adoption_widens_the_signature_and_nothing_else() -> None:
     adopted = adopt(plain, OPTIMIZER, 2, ("w", "g", "lr"))
     assert text(adopted) == (["w", "g", "m", "v", "lr"], ["update", "m", "v"])
     assert adopted.statements == plain.statements
-    check(adopted, HERO)
+    check(adopted, LIBRARY)
     assert adopt(adopted, OPTIMIZER, 2, ("w", "g", "lr")) == adopted
     assert text(adopt(plain, OPTIMIZER, 0, ())) == (["g", "lr"], ["update"])
     assert text(adopt(plain, OPTIMIZER, 1, ("t",))) == (["g", "m", "lr", "t"], ["update", "m"])
@@ -502,7 +504,7 @@ def test_adopted_state_avoids_names_in_use() -> None:
     )
     adopted = adopt(taken, Interface("train", OPTIMIZER.inputs, OPTIMIZER.outputs, TENSOR, 4), 4, ())
     assert adopted.signature.state == ("v", "s4", "s5", "s6")
-    check(adopted, HERO)
+    check(adopted, LIBRARY)
 
 
 def test_adoption_refuses_what_the_interface_does_not_have() -> None:

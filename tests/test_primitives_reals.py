@@ -13,7 +13,7 @@ from primitives.graph import Graph, check
 from primitives.identities import RULES, Operation, Rule, Term, parse_term
 from primitives.kinds import SCALAR, TENSOR
 from primitives.layout import Layout
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.program import COPY, OPTIMIZER, Interface, Program, Statement
 from primitives.reals import rewrite_over_reals
 from primitives.reference import step, values, zero_state
@@ -21,7 +21,7 @@ from primitives.simplify import canonical_key, canonicalize, to_program
 from primitives.text import parse, render
 
 LAYOUT = Layout(((3, 2), (4,)))
-POLYNOMIAL = HERO.restricted(
+POLYNOMIAL = LIBRARY.restricted(
     ["add", "subtract", "multiply", "max", "min", "abs", "negative", "square", "cube", "interpolate", "norm", "dot"]
 )
 """Continuous everywhere and without a guarded division: rewriting may move only last bits."""
@@ -31,16 +31,16 @@ TAME = st.sampled_from((0.0, 1.0, -1.0, 0.5, 0.9, 0.1, 2.0, -0.25))
 def rule_graph(body: str, state: str = "", dtype: str = "float64") -> Graph:
     lines = "".join(f"    {line.strip()}\n" for line in body.split(";"))
     tail = f", {state}" if state else ""
-    program = parse(f"def train(w, g{tail}, lr):\n{lines}    return update{tail}", OPTIMIZER, HERO)
-    return canonicalize(check(program, HERO), HERO, dtype)
+    program = parse(f"def train(w, g{tail}, lr):\n{lines}    return update{tail}", OPTIMIZER, LIBRARY)
+    return canonicalize(check(program, LIBRARY), LIBRARY, dtype)
 
 
 def text(graph: Graph) -> str:
-    return render(to_program(graph, ("update",), inputs=("w", "g", "lr")), HERO)
+    return render(to_program(graph, ("update",), inputs=("w", "g", "lr")), LIBRARY)
 
 
 def rewritten(body: str, state: str = "") -> Graph:
-    return rewrite_over_reals(rule_graph(body, state), HERO)
+    return rewrite_over_reals(rule_graph(body, state), LIBRARY)
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ def evaluate(term: Term, bound: dict[str, np.ndarray]) -> np.ndarray:
     if isinstance(term, str):
         return bound[term]
     if isinstance(term, Operation):
-        return np.asarray(HERO[term.op].fn(np, *[evaluate(arg, bound) for arg in term.args]))
+        return np.asarray(LIBRARY[term.op].fn(np, *[evaluate(arg, bound) for arg in term.args]))
     return np.asarray(float(term))
 
 
@@ -108,8 +108,8 @@ def test_every_rule_is_applied(rule):
         last = write(term, statements)
         statements.append(Statement("update", COPY, (last,)))
         signature = INTERFACE.signature(sorted(variables(term) - NUMBERS.keys()), ["update"])
-        graph = canonicalize(check(Program(signature, tuple(statements)), HERO), HERO, "float64")
-        ends.append(rewrite_over_reals(graph, HERO))
+        graph = canonicalize(check(Program(signature, tuple(statements)), LIBRARY), LIBRARY, "float64")
+        ends.append(rewrite_over_reals(graph, LIBRARY))
         if side == rule.pattern:
             assert canonical_key(ends[0]) != canonical_key(graph)
     assert ends[0].size == ends[1].size
@@ -131,8 +131,8 @@ def write(term: Term, statements: list[Statement]) -> str | float:
 
 def test_raw_lion_shrinks_to_the_rule_that_it_is():
     """Nine operations and one moving average: sign(0.9 v + 0.1 g) with g = arcsin(clip(g)), and weight decay."""
-    before = canonicalize(check(parse(library.text("raw_lion"), OPTIMIZER, HERO), HERO), HERO, "float32")
-    after = rewrite_over_reals(before, HERO)
+    before = canonicalize(check(parse(library.text("raw_lion"), OPTIMIZER, LIBRARY), LIBRARY), LIBRARY, "float32")
+    after = rewrite_over_reals(before, LIBRARY)
     assert before.size == 12
     assert after.size == 9
     assert len(after.state) == 1
@@ -147,8 +147,8 @@ def test_raw_lion_shrinks_to_the_rule_that_it_is():
 
 @pytest.mark.parametrize("name", library.names())
 def test_known_rules_keep_their_updates(name):
-    before = canonicalize(check(parse(library.text(name), OPTIMIZER, HERO), HERO), HERO, "float32")
-    after = rewrite_over_reals(before, HERO)
+    before = canonicalize(check(parse(library.text(name), OPTIMIZER, LIBRARY), LIBRARY), LIBRARY, "float32")
+    after = rewrite_over_reals(before, LIBRARY)
     assert after.size <= before.size
     assert run(after) == pytest.approx(run(before), rel=1e-5, abs=1e-9)
 
@@ -157,7 +157,7 @@ def run(graph: Graph) -> np.ndarray:
     """Updates over five steps on random inputs, flat."""
     state, updates = zero_state(graph, LAYOUT), []
     for t in range(5):
-        (update,), state = step(graph, HERO, LAYOUT, draw_inputs(t), state)
+        (update,), state = step(graph, LIBRARY, LAYOUT, draw_inputs(t), state)
         updates.append(update)
     return np.concatenate(updates)
 
@@ -171,13 +171,13 @@ def draw_inputs(t: int) -> dict:
 @settings(max_examples=150)
 @given(programs(POLYNOMIAL, OPTIMIZER, constants=TAME))
 def test_continuous_programs_keep_their_updates(program):
-    before = canonicalize(check(program, HERO), HERO, "float64")
-    after = rewrite_over_reals(before, HERO)
+    before = canonicalize(check(program, LIBRARY), LIBRARY, "float64")
+    after = rewrite_over_reals(before, LIBRARY)
     assert after.size <= before.size
     # the largest number on the way bounds what a cancellation may leave
     scale, state = 1.0, zero_state(before, LAYOUT)
     for t in range(5):
-        every, _, state = values(before, HERO, LAYOUT, draw_inputs(t), state)
+        every, _, state = values(before, LIBRARY, LAYOUT, draw_inputs(t), state)
         scale = max(scale, *(float(np.max(np.abs(x))) for x in every))
     assume(scale < 1e6)
     # a last bit of the largest number passes through at most a few products of that size
@@ -185,15 +185,15 @@ def test_continuous_programs_keep_their_updates(program):
 
 
 @settings(max_examples=150)
-@given(programs(HERO, OPTIMIZER, constants=TAME))
+@given(programs(LIBRARY, OPTIMIZER, constants=TAME))
 def test_what_comes_out_is_a_program_that_no_rule_shrinks(program):
-    before = canonicalize(check(program, HERO), HERO, "float64")
-    after = rewrite_over_reals(check(program, HERO), HERO)
+    before = canonicalize(check(program, LIBRARY), LIBRARY, "float64")
+    after = rewrite_over_reals(check(program, LIBRARY), LIBRARY)
     assert after.size <= before.size
     assert len(after.state) <= len(before.state)
-    again = check(parse(text(after), OPTIMIZER, HERO), HERO)
-    assert canonical_key(canonicalize(again, HERO, "float64")) == canonical_key(after)
-    assert canonical_key(rewrite_over_reals(after, HERO)) == canonical_key(after)
+    again = check(parse(text(after), OPTIMIZER, LIBRARY), LIBRARY)
+    assert canonical_key(canonicalize(again, LIBRARY, "float64")) == canonical_key(after)
+    assert canonical_key(rewrite_over_reals(after, LIBRARY)) == canonical_key(after)
 
 
 def test_constants_are_folded():
@@ -220,18 +220,18 @@ def test_state_of_a_written_out_average_becomes_a_blend():
 
 
 def test_rules_keep_to_the_vocabulary():
-    small = HERO.restricted(["multiply", "sqrt", "square", "guarded_divide"])
+    small = LIBRARY.restricted(["multiply", "sqrt", "square", "guarded_divide"])
     body = "a = square(g)\n    b = sqrt(a)\n    update = g / b"
     program = parse(f"def train(g):\n    {body}\n    return update", OPTIMIZER, small)
     graph = rewrite_over_reals(check(program, small), small)
     assert graph.size == 3  # neither abs nor sign is there
-    assert rewrite_over_reals(check(program, HERO), HERO).size == 1
+    assert rewrite_over_reals(check(program, LIBRARY), LIBRARY).size == 1
 
 
 def test_the_text_of_a_rule_names_known_functions():
     for rule in RULES:
         for side in rule.pattern, rule.replacement:
-            assert names(parse_term(side)) <= set(HERO)
+            assert names(parse_term(side)) <= set(LIBRARY)
 
 
 def names(term: Term) -> set[str]:

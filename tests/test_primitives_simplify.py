@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from archive.library import names, text
 from primitives.fingerprint import fingerprint, observe, optimizer_probe
 from primitives.graph import Graph, check
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER, Program, ProgramError, Signature, Statement
 from primitives.simplify import canonical_key, canonicalize, to_program
 from primitives.text import parse, render
@@ -21,16 +21,16 @@ FINITE = st.floats(-4.0, 4.0)
 ANY = st.one_of(
     st.sampled_from((0.9, 0.0, -0.0, 1.0, -1.0)), FINITE, st.floats(width=32, allow_nan=False, allow_infinity=False)
 )
-PROGRAMS = programs(HERO, OPTIMIZER, constants=ANY)
-TAME = programs(HERO, OPTIMIZER, constants=FINITE)
+PROGRAMS = programs(LIBRARY, OPTIMIZER, constants=ANY)
+TAME = programs(LIBRARY, OPTIMIZER, constants=FINITE)
 
 
 def canonical(program: Program) -> Graph:
-    return canonicalize(check(program, HERO), HERO, "float32")
+    return canonicalize(check(program, LIBRARY), LIBRARY, "float32")
 
 
 def key(source: str | Program) -> int:
-    return canonical_key(canonical(parse(source, OPTIMIZER, HERO) if isinstance(source, str) else source))
+    return canonical_key(canonical(parse(source, OPTIMIZER, LIBRARY) if isinstance(source, str) else source))
 
 
 def rounded(graph: Graph) -> Graph:
@@ -39,13 +39,13 @@ def rounded(graph: Graph) -> Graph:
 
 
 def behaviour(graph: Graph) -> np.ndarray | None:
-    return observe(graph, HERO, optimizer_probe())
+    return observe(graph, LIBRARY, optimizer_probe())
 
 
 @given(PROGRAMS)
 def test_canonical_form_behaves_to_the_bit_as_the_program(program):
     form = canonical(program)
-    before, after = behaviour(rounded(check(program, HERO))), behaviour(form)
+    before, after = behaviour(rounded(check(program, LIBRARY))), behaviour(form)
     assert (before is None) == (after is None)
     if before is not None and after is not None:
         np.testing.assert_array_equal(before, after)
@@ -54,7 +54,7 @@ def test_canonical_form_behaves_to_the_bit_as_the_program(program):
 @given(PROGRAMS)
 def test_canonical_form_is_a_fixpoint(program):
     form = canonical(program)
-    again = canonicalize(form, HERO, "float32")
+    again = canonicalize(form, LIBRARY, "float32")
     assert canonical_key(again) == canonical_key(form)
     assert again == form
 
@@ -62,13 +62,13 @@ def test_canonical_form_is_a_fixpoint(program):
 @given(PROGRAMS)
 def test_canonical_form_as_text_is_the_same_program(program):
     form = canonical(program)
-    written = render(to_program(form, ("update",), inputs=("w", "g", "lr", "t")), HERO)
+    written = render(to_program(form, ("update",), inputs=("w", "g", "lr", "t")), LIBRARY)
     assert key(written) == canonical_key(form)
 
 
 @given(PROGRAMS)
 def test_canonical_form_is_never_larger(program):
-    lowered, form = check(program, HERO), canonical(program)
+    lowered, form = check(program, LIBRARY), canonical(program)
     assert form.size <= lowered.size
     assert len(form.state) <= len(lowered.state)
 
@@ -88,7 +88,7 @@ def test_dead_code_does_not_matter(program, random):
 
 def disguise(program: Program, random: random.Random) -> Program:
     """The same program under other names, other names of state, other operand order, another order of statements."""
-    graph = check(program, HERO)
+    graph = check(program, LIBRARY)
     # single assignment, so that statements may change places as long as values come before their use
     statements = list(to_program(graph, ("update",), inputs=OPTIMIZER_INPUTS).statements)
     assume(len({s.target for s in statements}) == len(statements))
@@ -102,7 +102,7 @@ def disguise(program: Program, random: random.Random) -> Program:
         statements.remove(ready)
         known.add(ready.target)
         args = ready.args
-        if ready.op in HERO and HERO[ready.op].commutative and random.random() < 0.5:
+        if ready.op in LIBRARY and LIBRARY[ready.op].commutative and random.random() < 0.5:
             args = (args[1], args[0])
         ordered.append(Statement(ready.target, ready.op, args))
     fresh = {name: f"other_{i}" for i, name in enumerate({s.target for s in ordered} - {"update"} - set(state))}
@@ -128,13 +128,13 @@ def rule(body: str, state: str = "m, v") -> str:
 
 
 def test_raw_lion_shrinks_to_twelve_statements_and_one_buffer():
-    program = parse(text("raw_lion"), OPTIMIZER, HERO)
+    program = parse(text("raw_lion"), OPTIMIZER, LIBRARY)
     form = canonical(program)
     assert form.size <= 12
     assert len(form.state) == 1
     probe = optimizer_probe()
-    raw = rounded(check(program, HERO))
-    assert fingerprint(form, HERO, probe) == fingerprint(raw, HERO, probe) is not None
+    raw = rounded(check(program, LIBRARY))
+    assert fingerprint(form, LIBRARY, probe) == fingerprint(raw, LIBRARY, probe) is not None
 
 
 def test_state_that_only_feeds_itself_is_dead():
@@ -143,7 +143,7 @@ def test_state_that_only_feeds_itself_is_dead():
 
 def test_state_read_only_after_it_is_written_is_no_state():
     body = "m = g * 0.5\nupdate = m * lr"
-    assert len(canonical(parse(rule(body), OPTIMIZER, HERO)).state) == 0
+    assert len(canonical(parse(rule(body), OPTIMIZER, LIBRARY)).state) == 0
 
 
 def test_equal_state_variables_merge():
@@ -154,12 +154,12 @@ def test_equal_state_variables_merge():
 
 def test_state_variables_that_exchange_equal_values_merge():
     crossed = "a = v + g\nv = m + g\nm = a + 0.0\nm = v * 1.0\nupdate = v * m"
-    assert len(canonical(parse(rule(crossed), OPTIMIZER, HERO)).state) == 1
+    assert len(canonical(parse(rule(crossed), OPTIMIZER, LIBRARY)).state) == 1
 
 
 def test_state_with_different_rates_stays_apart():
     body = "m = interpolate(g, m, 0.9)\nv = interpolate(g, v, 0.99)\nupdate = m * v"
-    assert len(canonical(parse(rule(body), OPTIMIZER, HERO)).state) == 2
+    assert len(canonical(parse(rule(body), OPTIMIZER, LIBRARY)).state) == 2
 
 
 def test_state_that_is_never_written_is_zero():
@@ -168,13 +168,13 @@ def test_state_that_is_never_written_is_zero():
 
 def test_state_that_is_never_written_stays_where_a_norm_sees_its_size():
     body = "a = m + 1.0\na = norm(a)\nupdate = g * a"
-    assert len(canonical(parse(rule(body, "m"), OPTIMIZER, HERO)).state) == 1
+    assert len(canonical(parse(rule(body, "m"), OPTIMIZER, LIBRARY)).state) == 1
 
 
 def test_exchanged_state_survives_as_text():
     body = "a = m * 1.0\nm = v + g\nv = a * 1.0\nupdate = m * lr"
-    form = canonical(parse(rule(body), OPTIMIZER, HERO))
-    written = render(to_program(form, ("update",), inputs=OPTIMIZER_INPUTS), HERO)
+    form = canonical(parse(rule(body), OPTIMIZER, LIBRARY))
+    written = render(to_program(form, ("update",), inputs=OPTIMIZER_INPUTS), LIBRARY)
     assert key(written) == canonical_key(form)
 
 
@@ -223,19 +223,19 @@ def test_what_differs_by_a_bit_stays_apart(one, other):
 def test_state_that_differs_by_constants_that_python_hashes_alike_stays_apart():
     assert hash(-1.0) == hash(-2.0)
     text = rule("a = m - v\nm = g - 1.0\nv = g - 2.0\nupdate = a + g")
-    form = canonical(parse(text, OPTIMIZER, HERO))
+    form = canonical(parse(text, OPTIMIZER, LIBRARY))
     assert len(form.state) == 2
 
 
 def test_a_constant_too_large_for_the_type_is_refused():
-    program = parse(rule("update = g * 1e39"), OPTIMIZER, HERO)
+    program = parse(rule("update = g * 1e39"), OPTIMIZER, LIBRARY)
     with pytest.raises(ProgramError, match="finite in float32"):
-        canonicalize(check(program, HERO), HERO, "float32")
+        canonicalize(check(program, LIBRARY), LIBRARY, "float32")
 
 
 @pytest.mark.parametrize("name", names())
 def test_library_programs_keep_their_fingerprint(name):
-    program = parse(text(name), OPTIMIZER, HERO)
+    program = parse(text(name), OPTIMIZER, LIBRARY)
     probe = optimizer_probe()
-    raw = rounded(check(program, HERO))
-    assert fingerprint(canonical(program), HERO, probe) == fingerprint(raw, HERO, probe) is not None
+    raw = rounded(check(program, LIBRARY))
+    assert fingerprint(canonical(program), LIBRARY, probe) == fingerprint(raw, LIBRARY, probe) is not None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import programs
 
 from archive import library
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.program import COPY, OPTIMIZER, Program, ProgramError, Statement
 from primitives.text import MAX_TEXT, Writer, parse, read_program, render
 
@@ -19,7 +19,7 @@ HEADER, FOOTER = "def train(w, g, m, v, lr):\n", "    return update, m, v\n"
 
 
 def read(text: str) -> Program:
-    return parse(text, INTERFACE, HERO)
+    return parse(text, INTERFACE, LIBRARY)
 
 
 def body(*lines: str) -> str:
@@ -67,15 +67,15 @@ class Functions(dict):
 
 
 class TestRoundTrip:
-    @given(programs(HERO, INTERFACE))
+    @given(programs(LIBRARY, INTERFACE))
     def test_parse_inverts_render(self, program):
-        text = render(program, HERO)
+        text = render(program, LIBRARY)
         again = read(text)
         assert again == program
         assert repr(again) == repr(program)  # tells -0.0 from 0.0, which are equal
-        assert render(again, HERO) == text
+        assert render(again, LIBRARY) == text
 
-    @given(programs(HERO, INTERFACE, max_statements=8))
+    @given(programs(LIBRARY, INTERFACE, max_statements=8))
     def test_python_itself_reads_the_same_program(self, program):
         called = {op for _, op, _ in program.statements}
         assume(not any(target in called for target, _, _ in program.statements))  # Python would call the variable
@@ -84,10 +84,10 @@ class TestRoundTrip:
         for target, op, args in program.statements:
             words = [expected[arg] if isinstance(arg, str) else arg for arg in args]
             numbers = not any(isinstance(word, Term) for word in words)
-            assume(not (numbers and op != COPY and HERO[op].infix))  # Python would compute the number
+            assume(not (numbers and op != COPY and LIBRARY[op].infix))  # Python would compute the number
             expected[target] = words[0] if op == COPY else Term((op, *words))
         namespace = Functions()
-        exec(compile(render(program, HERO), "text", "exec"), namespace)  # what the program's own code never does
+        exec(compile(render(program, LIBRARY), "text", "exec"), namespace)  # what the program's own code never does
         result = namespace["train"](*values.values())
         outputs = [expected[name] for name, _ in program.signature.outputs]
         assert repr(result) == repr(tuple(outputs) if len(outputs) > 1 else outputs[0])
@@ -113,24 +113,24 @@ class TestRoundTrip:
         program = read(body("update = g * 0.1"))
         for value in (np.float64(0.1), np.float32(0.5), 1):
             changed = replace(program, statements=(Statement("update", "multiply", ("g", value)),))  # type: ignore[arg-type]
-            assert read(render(changed, HERO)) == changed
+            assert read(render(changed, LIBRARY)) == changed
 
-    @given(st.lists(programs(HERO, INTERFACE), min_size=1, max_size=4), st.integers(1, 6))
+    @given(st.lists(programs(LIBRARY, INTERFACE), min_size=1, max_size=4), st.integers(1, 6))
     def test_lines_that_are_remembered_are_the_lines(self, family, remembered):
-        write = Writer(HERO, remembered)
+        write = Writer(LIBRARY, remembered)
         for program in [*family, *family]:
-            assert write(program) == render(program, HERO)
+            assert write(program) == render(program, LIBRARY)
             assert len(write._lines) <= remembered
 
     def test_zeros_of_either_sign_are_told_apart(self):
-        write, text = Writer(HERO), body("update = g * {}")
+        write, text = Writer(LIBRARY), body("update = g * {}")
         for zero in ("0.0", "-0.0", "0.0"):
             assert write(read(text.format(zero))) == text.format(zero)
 
     @pytest.mark.parametrize("name", library.names())
     def test_the_library(self, name):
         program = read(library.text(name))
-        assert read(render(program, HERO)) == program
+        assert read(render(program, LIBRARY)) == program
 
 
 class TestGrammar:
@@ -146,12 +146,12 @@ class TestGrammar:
         assert program.name == "train"
         assert program.signature.state == ("m", "v")
 
-    @pytest.mark.parametrize("name", HERO.spellings())
+    @pytest.mark.parametrize("name", LIBRARY.spellings())
     def test_every_function_can_be_called(self, name):
-        arguments = ("g", "m", "0.5")[: HERO[name].arity]
+        arguments = ("g", "m", "0.5")[: LIBRARY[name].arity]
         read_back = statement(f"a = {name}({', '.join(arguments)})")
-        assert read_back.op == HERO[name].name
-        assert len(read_back.args) == HERO[name].arity
+        assert read_back.op == LIBRARY[name].name
+        assert len(read_back.args) == LIBRARY[name].arity
 
     def test_operators_are_another_spelling_of_functions(self):
         for symbol, name in zip("+-*/", ("add", "subtract", "multiply", "guarded_divide"), strict=True):
@@ -174,7 +174,7 @@ class TestGrammar:
     def test_a_variable_may_be_called_like_a_function(self):
         program = read(body("norm = norm(g)", "max = max(norm, g)", "update = max"))
         assert program.statements[1] == Statement("max", "max", ("norm", "g"))
-        assert read(render(program, HERO)) == program
+        assert read(render(program, LIBRARY)) == program
 
     def test_a_program_without_state_or_parameters(self):
         assert read("def train():\n    update = 0.5\n    return update").signature.inputs == ()
@@ -375,9 +375,9 @@ class TestFuzz:
     def test_random_bodies(self, text):
         self.only_program_errors(HEADER + "    " + text + "\n" + FOOTER)
 
-    @given(programs(HERO, INTERFACE, max_statements=4), st.data())
+    @given(programs(LIBRARY, INTERFACE, max_statements=4), st.data())
     def test_damaged_programs(self, program, data):
-        text = render(program, HERO)
+        text = render(program, LIBRARY)
         for _ in range(data.draw(st.integers(1, 3))):
             start = data.draw(st.integers(0, len(text)))
             end = data.draw(st.integers(start, min(len(text), start + 5)))
@@ -389,14 +389,14 @@ class TestFuzz:
         path = tmp_path_factory.getbasetemp() / "bytes"
         path.write_bytes(data)
         with pytest.raises(ProgramError, match="bytes: "):
-            read_program(path, INTERFACE, HERO)
+            read_program(path, INTERFACE, LIBRARY)
 
     def only_program_errors(self, text: str) -> None:
         try:
             program = read(text)
         except ProgramError:
             return
-        assert read(render(program, HERO)) == program
+        assert read(render(program, LIBRARY)) == program
 
 
 class TestRender:
@@ -420,7 +420,7 @@ class TestRender:
     def test_what_has_no_text_is_refused(self, statement, fragment):
         program = replace(read(body("update = g")), statements=(statement,))
         with pytest.raises(ProgramError) as caught:
-            render(program, HERO)
+            render(program, LIBRARY)
         assert fragment in str(caught.value)
 
     def test_lines_that_could_not_be_read_back_are_not_written(self):
@@ -428,7 +428,7 @@ class TestRender:
         interface = replace(OPTIMIZER, inputs=inputs)
         signature = interface.signature([name for name, _ in inputs], ["update"])
         with pytest.raises(ProgramError, match="at most 1000 characters"):
-            render(Program(signature, (Statement("update", COPY, (0.5,)),)), HERO)
+            render(Program(signature, (Statement("update", COPY, (0.5,)),)), LIBRARY)
 
 
 class TestFiles:
@@ -436,8 +436,8 @@ class TestFiles:
         path = tmp_path / "rule.py"
         for prefix in (b"", b"\xef\xbb\xbf"):
             path.write_bytes(prefix + library.text("lion").encode())
-            assert read_program(path, INTERFACE, HERO) == read(library.text("lion"))
-            assert read_program(str(path), INTERFACE, HERO).name == "train"
+            assert read_program(path, INTERFACE, LIBRARY) == read(library.text("lion"))
+            assert read_program(str(path), INTERFACE, LIBRARY).name == "train"
 
     def test_files_that_hold_no_program(self, tmp_path):
         (tmp_path / "latin").write_bytes(b"# caf\xe9\n" + library.text("lion").encode())
@@ -460,6 +460,6 @@ class TestFiles:
             "x" * 1000: "must be a",
         }.items():
             with pytest.raises(ProgramError) as caught:
-                read_program(tmp_path / name, INTERFACE, HERO)
+                read_program(tmp_path / name, INTERFACE, LIBRARY)
             assert str(caught.value).startswith(str(tmp_path))
             assert fragment in str(caught.value)

@@ -17,7 +17,7 @@ from evaluators.domain import Domain
 from primitives.fingerprint import fingerprint, optimizer_probe
 from primitives.graph import Graph
 from primitives.layout import Layout
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER
 from primitives.reference import Code, prepare, zero_state
 
@@ -65,7 +65,7 @@ class Bowl:
         self._evaluated += 1
         if self.options.deaths and self._evaluated % 10 == 0:
             _die(Path(self.options.graves), self.options.deaths)
-        code = prepare(graph, HERO, LAYOUT)
+        code = prepare(graph, LIBRARY, LAYOUT)
         scores: list[float] = []
         spent, stage, status, result, tolerance = 0, 0, Status.OK, None, 0.0
         for stage in range(len(SHARES)) if stages is None else stages:
@@ -162,13 +162,13 @@ PROBE = optimizer_probe()
 
 
 def _fingerprint(graph: Graph) -> int | None:
-    return fingerprint(graph, HERO, PROBE)
+    return fingerprint(graph, LIBRARY, PROBE)
 
 
 DOMAIN = Domain(
     name="toy",
     interface=OPTIMIZER,
-    vocabulary=HERO,
+    vocabulary=LIBRARY,
     dtype="float64",
     options=Options,
     fingerprint=_fingerprint,

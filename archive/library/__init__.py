@@ -1,28 +1,312 @@
-"""Known and promoted programs as text: data to be parsed, never imported.
+"""The library: known and promoted rules, each a program with a card, to use in optax and in PyTorch.
 
-Each rule is a file `<name>.py` here: a comment that names it and its source, and one function in the language of
-`primitives.text`.
+    from archive.library import load
+    tx = load("lion").optax(learning_rate=1e-4, weight_decay=0.1)
+    opt = load("lion").torch(model.parameters(), lr=1e-4)
+
+A library is a folder with one file a rule, `<name>.py`: its card in YAML as the docstring, then a function in the
+language of `primitives.text`, which is parsed and never imported. A name is looked up in the folder of the user's own
+that is given, then in the one that comes with Pride (`rules`).
 """
 
-from importlib import resources
+import linecache
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module, resources
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import yaml
+
+from archive.library.card import read_card
+from primitives.card import Card, HyperParameter
+from primitives.emit import emit_optax, emit_python, emit_text, emit_torch
+from primitives.emit.module import class_name, read_rule
 from primitives.names import nearest
+from primitives.ops import LIBRARY
+from primitives.program import OPTIMIZER, Program, ProgramError, key_of
+from primitives.text import MAX_TEXT, parse
+
+FORMAT = 1
+"""Format of the folders that this version reads and writes, in `library.yaml`."""
+TARGETS = ("optax", "torch", "python", "text")
+"""What a rule can be written as."""
+_BUILT_IN = Path(str(resources.files(__name__).joinpath("rules")))
+_MARK = "library.yaml"
 
 
-def names() -> tuple[str, ...]:
-    """Returns the names of the rules in alphabetical order."""
-    files = (entry.name for entry in resources.files(__name__).iterdir())
-    return tuple(sorted(file.removesuffix(".py") for file in files if file.endswith(".py") and file[0] != "_"))
+@dataclass(frozen=True)
+class Entry:
+    """A rule of a library.
+
+    Args:
+        card: what it says of itself.
+        text: its program.
+        folder: the library that it is from.
+    """
+
+    card: Card
+    text: str
+    folder: Path
+
+    @property
+    def program(self) -> Program:
+        """The program, its hyper-parameters at their defaults."""
+        return parse(self.text, OPTIMIZER, LIBRARY)
+
+    def source(self, target: str) -> str:
+        """Returns source that needs no Pride.
+
+        Args:
+            target: `optax`, `torch`, `python` (NumPy) or `text` (Pride's own language).
+
+        Raises:
+            ValueError: an unknown target.
+        """
+        if target == "text":
+            return emit_text(self.program, LIBRARY, "float64")
+        emit = {"optax": emit_optax, "torch": emit_torch, "python": emit_python}.get(target)
+        if emit is None:
+            raise ValueError(f"a target must be one of {', '.join(TARGETS)}, got {target!r}{nearest(target, TARGETS)}")
+        return emit(self.program, LIBRARY, self.card, "float64")
+
+    def optax(self, learning_rate: Any = None, **hyperparameters: Any) -> Any:
+        """Returns the rule as an `optax.GradientTransformationExtraArgs`.
+
+        Args:
+            learning_rate: a number or a schedule; None means the default of the card.
+            hyperparameters: values for those of the card; others keep their defaults.
+
+        Raises:
+            ValueError: an unknown hyper-parameter, one out of range, no learning rate.
+            ImportError: optax is not installed.
+        """
+        _require("optax", "optax")
+        given = self._checked(hyperparameters)
+        if learning_rate is not None:
+            given["learning_rate"] = _checked(self.card.learning_rate, learning_rate)
+        elif self.card.learning_rate.default is None:
+            raise ValueError(f"{self.card.name} has no default learning rate, got none; give learning_rate")
+        return getattr(_module(self, "optax"), self.card.name)(**given)
+
+    def torch(
+        self,
+        params: Any,
+        lr: Any = None,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        **hyperparameters: Any,
+    ) -> Any:
+        """Returns the rule as a `torch.optim.Optimizer`.
+
+        Args:
+            params: parameters, or groups of them as dicts.
+            lr: learning rate; None means the default of the card.
+            maximize: whether to climb the objective instead of descending.
+            foreach: whether to join the tensors of a group; None means on a GPU only. Rules that see whole tensors
+                have no such way and take None only.
+            hyperparameters: values for those of the card; others keep their defaults.
+
+        Raises:
+            ValueError: an unknown hyper-parameter, one out of range, no learning rate.
+            ImportError: PyTorch is not installed.
+        """
+        _require("torch", "torch")
+        given = self._checked(hyperparameters)
+        if lr is not None:
+            given["lr"] = _checked(self.card.learning_rate, lr)
+        elif self.card.learning_rate.default is None:
+            raise ValueError(f"{self.card.name} has no default learning rate, got none; give lr")
+        if foreach is not None:
+            given["foreach"] = foreach
+        return getattr(_module(self, "torch"), class_name(self.card))(params, maximize=maximize, **given)
+
+    def _checked(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+        known = {parameter.name: parameter for parameter in self.card.hyperparameters}
+        for name in hyperparameters:
+            if name not in known:
+                have = f"one of {', '.join(known)}" if known else "left out: this rule has none"
+                raise ValueError(
+                    f"a hyper-parameter of {self.card.name} must be {have}, got {name!r}{nearest(name, known)}"
+                )
+        return {name: _checked(known[name], value) for name, value in hyperparameters.items()}
+
+
+def _checked(parameter: HyperParameter, value: Any) -> Any:
+    """Returns a value that is in range; schedules and arrays are left to the optimizer."""
+    if isinstance(value, int | float):
+        return parameter.check(value)
+    return value
+
+
+def _require(module: str, extra: str) -> None:
+    try:
+        import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{module} must be installed for this, got: {error}; pip install 'pride[{extra}]'") from None
+
+
+@lru_cache(maxsize=256)
+def _module(entry: Entry, target: str) -> ModuleType:
+    """Returns the emitted source as a module: what is used is what `source` gives.
+
+    It is among `sys.modules`, where `torch.compile` looks functions up by the name of their module.
+    """
+    source = entry.source(target)
+    name = f"pride_{target}_{entry.card.name}_{key_of(source.encode()) & 0xFFFFFFFF:08x}"
+    module = ModuleType(name, source.splitlines()[0])
+    module.__file__ = f"<{name}>"
+    linecache.cache[module.__file__] = (len(source), None, source.splitlines(keepends=True), module.__file__)
+    sys.modules[name] = module
+    exec(compile(source, module.__file__, "exec"), module.__dict__)  # noqa: S102  (our own emitter's text)
+    return module
+
+
+# --- folders ----------------------------------------------------------------------------------------------------------
+
+
+def names(folder: str | os.PathLike[str] | None = None) -> tuple[str, ...]:
+    """Returns the names of the rules in alphabetical order: those of a folder, if one is given, and the built-in ones.
+
+    Raises:
+        ValueError: the folder can't be read, or a newer version has written it.
+    """
+    return tuple(sorted({path.stem for place in _places(folder) for path in _files(place)}))
+
+
+def load(name: str, folder: str | os.PathLike[str] | None = None) -> Entry:
+    """Returns a rule.
+
+    Args:
+        name: its name.
+        folder: a library of the user's own, where it is looked up first.
+
+    Raises:
+        ValueError: there is no rule of that name, its card misses something, or its folder is of a newer format.
+        ProgramError: its program is not of the language.
+    """
+    for place in _places(folder):
+        path = place / f"{name}.py"
+        if path in _files(place):
+            return read(path)
+    known = names(folder)
+    hint = nearest(name, known) or "; choose one of them"
+    raise ValueError(f"a rule must be one of {', '.join(known)}, got {name!r}{hint}")
 
 
 def text(name: str) -> str:
-    """Returns the text of a rule.
+    """Returns the text of a built-in rule, card and program.
 
     Raises:
         ValueError: there is no rule of that name.
     """
-    known = names()
-    if name not in known:
-        hint = nearest(name, known) or "; choose one of them"
-        raise ValueError(f"a rule must be one of {', '.join(known)}, got {name!r}{hint}")
-    return resources.files(__name__).joinpath(f"{name}.py").read_text("utf-8")
+    return load(name).text
+
+
+def read(path: Path) -> Entry:
+    """Returns the rule in a file: a card and a program.
+
+    Raises:
+        ValueError: the card is not as it must be, or does not fit the program; the text begins with the path.
+    """
+    try:
+        content = path.read_bytes()[: MAX_TEXT + 1].decode("utf-8-sig")
+        return _entry(content, path)
+    except ProgramError as problem:
+        raise ProgramError(f"{path}: {problem}") from None
+    except (OSError, ValueError) as problem:
+        raise ValueError(f"{path}: {problem}") from None
+
+
+def _entry(content: str, path: Path) -> Entry:
+    program = parse(content, OPTIMIZER, LIBRARY)
+    card = read_card(content, path.stem, program)
+    read_rule(program, LIBRARY, card, "float64")  # what can't be written is no rule of a library
+    return Entry(card, content, path.parent)
+
+
+def add(source: Path, folder: str | os.PathLike[str], name: str | None = None) -> Entry:
+    """Adds a program to a library of the user's own, atomically.
+
+    A file without a card gets one: its name, and where it came from.
+
+    Args:
+        source: file with a program of the language, such as a program of the published search space.
+        folder: the library; it is made where there is none.
+        name: name of the rule; None means that of the file.
+
+    Raises:
+        ValueError: a rule has that name already, or the folder can't be written.
+        ProgramError: the program is not of the language.
+    """
+    name = name or source.stem
+    place = Path(folder)
+    known = names(folder if place.exists() else None)
+    if name in known:
+        raise ValueError(f"a new rule must have a name of its own, got {name!r}, which is there; give another name")
+    try:
+        content = source.read_bytes()[: MAX_TEXT + 1].decode("utf-8-sig")
+        program = parse(content, OPTIMIZER, LIBRARY)
+        if not content.lstrip().startswith(('"""', "'''")):
+            content = f'"""\ntitle: {name}\nsummary: an update rule of {source.name}\n"""\n\n\n{content.strip()}\n'
+        card = read_card(content, name, program)
+        read_rule(program, LIBRARY, card, "float64")
+    except ProgramError as problem:
+        raise ProgramError(f"{source}: {problem}") from None
+    except (OSError, ValueError) as problem:
+        raise ValueError(f"{source}: {problem}") from None
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        if not (place / _MARK).exists():
+            _write(place / _MARK, f"format: {FORMAT}\n")
+        _write(place / f"{name}.py", content)
+    except OSError as problem:
+        raise ValueError(f"a library must be a folder that can be written, got {place}: {problem.strerror}") from None
+    return Entry(card, content, place)
+
+
+def _write(path: Path, content: str) -> None:
+    """Writes a file in one piece: whoever looks finds all of it or none."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _places(folder: str | os.PathLike[str] | None) -> tuple[Path, ...]:
+    """The folders to look into, in order; each is checked."""
+    if folder is None:
+        return (_BUILT_IN,)
+    place = Path(folder)
+    if not place.is_dir():
+        raise ValueError(f"a library must be a folder, got {str(place)!r}; `pride library add` makes one")
+    mark = place / _MARK
+    if mark.exists():
+        try:
+            found = yaml.safe_load(mark.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
+            raise ValueError(f"{mark}: must say `format: {FORMAT}`, got {problem}; mend it") from None
+        number = found.get("format") if isinstance(found, dict) else None
+        if type(number) is not int or number < 1:
+            raise ValueError(f"{mark}: must say `format: {FORMAT}`, got {found!r}; mend it")
+        if number > FORMAT:
+            raise ValueError(
+                f"{place}: a library must be of format {FORMAT} or older, got {number}; install a newer Pride"
+            )
+    return place, _BUILT_IN
+
+
+def _files(place: Path) -> list[Path]:
+    return [path for path in place.glob("*.py") if path.is_file() and path.name[0] not in "._"]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from discovery.cli import judge, programs, runs, settings
+from discovery.cli import judge, programs, rules, runs, settings
 
 app = typer.Typer(
     name="pride",
@@ -47,6 +47,8 @@ for _panel, _commands in {
 }.items():
     for _command in _commands:
         app.command(_command.__name__, help=_help(_command.__doc__ or ""), rich_help_panel=_panel)(_command)
+
+app.add_typer(rules.library, name="library", rich_help_panel="Programs")
 
 
 def main() -> None:

@@ -44,3 +44,8 @@ ProgramFile = Annotated[
         metavar="FILE", help="Program text, or a name from the library; `-` reads stdin.", show_default=False
     ),
 ]
+
+LibraryFolder = Annotated[
+    Path | None,
+    typer.Option("--library", metavar="PATH", help="A library of your own, where names are looked up first."),
+]

@@ -1,19 +1,21 @@
 """Commands on single programs: check, simplify, export."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from discovery.cli.options import DomainName, Json, ProgramFile, ProgramFiles
+from discovery.cli.options import DomainName, Json, LibraryFolder, ProgramFile, ProgramFiles
 from discovery.cli.output import key_text, print_facts, print_json, remark, say
 
 if TYPE_CHECKING:
     from evaluators.domain import Domain
+    from primitives.card import Card
     from primitives.program import Program
 
-Target = Literal["text", "python", "optax"]
+Target = Literal["text", "python", "optax", "torch"]
 
 
 def check(files: ProgramFiles, domain: DomainName = "optimizers", as_json: Json = False) -> None:
@@ -158,31 +160,42 @@ def export(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name in the code. Default: the program's own, or rule_<ID>.")
     ] = None,
+    folder: LibraryFolder = None,
     domain: DomainName = "optimizers",
 ) -> None:
     """Write a program as code that needs no Pride.
 
-    text: the program in Pride's own language. python: a module on NumPy arrays. optax: a gradient transformation,
-    whose default learning rate is the geometric mean of those that served the program best on the tasks of its run.
+    text: the program in Pride's own language. python: a module on NumPy arrays. optax: a gradient transformation.
+    torch: an optimizer of PyTorch. The default learning rate of a rule from a run is the geometric mean of those that
+    served it best on the tasks of its run; a rule of the library has that of its card, and hyper-parameters.
 
     Examples:
       pride export runs/long 4711 --to optax -o found.py
-      pride export lion --to python
+      pride export lion --to torch
     """
     from evaluators.domain import load
+    from primitives.card import LEARNING_RATE, Card
 
     if number is None:
+        from archive import library
         from discovery.sources import read_source
 
-        where, rate = load(domain), None
+        where = load(domain)
         if Path(source).is_dir():
             raise ValueError(f"give the ID of a program in {source}, as `pride show {source}` prints it")
-        program = read_source(source, where)
-        default = re.sub(r"\W|^(?=\d)", "_", Path(source).stem, flags=re.ASCII) if source != "-" else "rule"
+        if source in library.names(folder):
+            entry = library.load(source, folder)
+            program, card, dtype = entry.program, entry.card, "float64"
+        else:
+            program, dtype = read_source(source, where), where.dtype
+            stem = re.sub(r"\W|^(?=\d)", "_", Path(source).stem, flags=re.ASCII) if source != "-" else "rule"
+            card = Card(stem, summary="an update rule")
     else:
         where, program, rate = _of_run(Path(source), number)
-        default = f"rule_{number}"
-    written = _emit(program, where, to, name or default, rate)
+        card, dtype = Card(f"rule_{number}", learning_rate=replace(LEARNING_RATE, default=rate)), where.dtype
+    if name is not None:
+        card = replace(card, name=name)
+    written = _emit(program, where, to, card, dtype)
     if out is None:
         say(written.rstrip())
     else:
@@ -205,15 +218,10 @@ def _of_run(folder: Path, number: int) -> "tuple[Domain, Program, float | None]"
         return domain, program, best_learning_rate(store, record)
 
 
-def _emit(program: "Program", domain: "Domain", to: Target, name: str, rate: float | None) -> str:
-    if to == "python":
-        from primitives.emit.python import emit_python
+def _emit(program: "Program", domain: "Domain", to: Target, card: "Card", dtype: str) -> str:
+    from primitives import emit
 
-        return emit_python(program, domain.vocabulary, name, domain.dtype)
-    if to == "optax":
-        from primitives.emit.optax import emit_optax
-
-        return emit_optax(program, domain.vocabulary, name, rate, domain.dtype)
-    from primitives.emit.text import emit_text
-
-    return emit_text(program, domain.vocabulary, domain.dtype)
+    if to == "text":
+        return emit.emit_text(program, domain.vocabulary, dtype)
+    write = {"python": emit.emit_python, "optax": emit.emit_optax, "torch": emit.emit_torch}[to]
+    return write(program, domain.vocabulary, card, dtype)

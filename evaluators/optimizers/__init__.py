@@ -9,7 +9,7 @@ from evaluators.domain import Domain, Evaluator
 from evaluators.optimizers.options import Options
 from primitives.fingerprint import fingerprint, optimizer_probe
 from primitives.graph import Graph
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER
 
 WIDE = tuple(10.0 ** (half / 2) for half in range(-12, 5))
@@ -20,7 +20,7 @@ _probe = cache(optimizer_probe)  # making it takes as long as a fingerprint
 
 
 def _fingerprint(graph: Graph) -> int | None:
-    return fingerprint(graph, HERO, _probe())
+    return fingerprint(graph, LIBRARY, _probe())
 
 
 def _refuse(graph: Graph) -> str | None:
@@ -57,7 +57,7 @@ def _baselines(options: Options, cache: str | None) -> Mapping[str, Mapping[str,
 DOMAIN = Domain(
     name="optimizers",
     interface=OPTIMIZER,
-    vocabulary=HERO,
+    vocabulary=LIBRARY,
     dtype="float32",
     options=Options,
     fingerprint=_fingerprint,

@@ -30,7 +30,7 @@ from evaluators.optimizers.training import Training
 from evaluators.processor import processor
 from primitives import encode, interpreter, reference
 from primitives.graph import Graph, check
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER
 from primitives.simplify import canonicalize
 from primitives.text import parse
@@ -92,7 +92,7 @@ def train(w, g, m, v, lr, t):
     update = update * lr
     return update, m, v
 """
-    return canonicalize(check(parse(text, OPTIMIZER, HERO), HERO), HERO, "float32")
+    return canonicalize(check(parse(text, OPTIMIZER, LIBRARY), LIBRARY), LIBRARY, "float32")
 
 
 def best_rate(losses: np.ndarray) -> tuple[int, float] | None:
@@ -207,7 +207,7 @@ def _key(run: Training) -> str:
 @cache
 def _code() -> str:
     modules: list[ModuleType] = [training, interpreter, encode, reference]
-    modules += [inspect.getmodule(HERO[name].fn) for name in HERO]  # type: ignore[list-item]
+    modules += [inspect.getmodule(LIBRARY[name].fn) for name in LIBRARY]  # type: ignore[list-item]
     sources = {module.__name__: inspect.getsource(module) for module in modules}
     text = "".join(sources[name] for name in sorted(sources))
     text += "".join(inspect.getsource(function) for function in (adamw, best_rate, tune))

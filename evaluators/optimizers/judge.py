@@ -17,7 +17,7 @@ from evaluators.optimizers.tasks import load_task
 from evaluators.optimizers.training import Training
 from primitives.encode import Capacity
 from primitives.graph import Graph
-from primitives.ops import HERO
+from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER, ProgramError
 
 CLIP = 2.0
@@ -54,7 +54,7 @@ class Judge:
         capacity = Capacity(**options.capacity.model_dump())
 
         def training(task: Task) -> Training:
-            return Training(task, HERO, OPTIMIZER, capacity)
+            return Training(task, LIBRARY, OPTIMIZER, capacity)
 
         tasks = [load_task(name) for name in options.tasks]
         if options.learning_rates is not None:

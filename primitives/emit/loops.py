@@ -29,6 +29,7 @@ class Dialect:
         trees: source of the list of tensors of every TENSOR input, by name.
         state: source of the list of tensors of a state variable, by name.
         like: the data input whose tensors show the shapes (the gradient).
+        full: makes source for a tensor like another, every entry the same, from the sources of both.
     """
 
     xp: str
@@ -36,6 +37,16 @@ class Dialect:
     trees: Mapping[str, str]
     state: Callable[[str], str]
     like: str
+    full: Callable[[str, str], str]
+
+    def template(self, primitive: Primitive, bare: bool = False) -> str:
+        """Returns how the target spells a primitive; `bare` leaves out what guards against negative values."""
+        template = primitive.unguarded[1] if bare and primitive.unguarded is not None else primitive.python
+        if self.xp != "torch":
+            return template
+        if primitive.torch is not None:
+            return primitive.torch
+        return template.replace("{xp}.power(", "torch.pow(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +191,11 @@ class _Writer:
         kinds = [self.rule.graph.kinds[ref] for ref in line.refs]
         if primitive.scope is Scope.LEAF and _meet(primitive, kinds) == TENSOR:
             shape = next(arg for arg, kind in zip(args, kinds, strict=True) if kind == TENSOR)
-            xp = self.dialect.xp
             args = [
-                f"{xp}.full({xp}.shape({shape}), {arg})" if wanted is None and kind != TENSOR else arg
+                self.dialect.full(shape, str(arg)) if wanted is None and kind != TENSOR else arg
                 for arg, kind, wanted in zip(args, kinds, primitive.inputs, strict=True)
             ]
-        source = primitive.python.format(*args, xp=self.dialect.xp)
+        source = self.dialect.template(primitive, line.bare).format(*args, xp=self.dialect.xp)
         return source if line.args else self.dialect.scalar(source)
 
     # --- once for the model ----------------------------------------------------------------------------------------

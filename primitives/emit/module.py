@@ -1,14 +1,16 @@
 """A module of source around the body of an update rule: what Python-like targets share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from inspect import signature
+from textwrap import indent, wrap
 
-from primitives.emit.loops import Body
+from primitives.card import Card, HyperParameter, Interval
+from primitives.emit.loops import WIDTH, Body, Dialect
 from primitives.emit.naming import RESERVED
 from primitives.emit.readable import Rule, readable, readable_program
 from primitives.kinds import TENSOR
 from primitives.primitive import Primitive, Scope, Vocabulary
-from primitives.program import Program, ProgramError
+from primitives.program import Program, ProgramError, with_open
 from primitives.text import render
 
 _MODEL_SIDE = {
@@ -31,27 +33,34 @@ def spread(values: list[Any], arrays: list[Any]) -> list[Any]:
 }
 
 
-def read_rule(program: Program, vocabulary: Vocabulary, name: str, dtype: str) -> Rule:
-    """Returns an update rule ready to be written as an optimizer.
+def read_rule(program: Program, vocabulary: Vocabulary, card: Card, dtype: str) -> Rule:
+    """Returns an update rule ready to be written as an optimizer, its hyper-parameters as inputs.
 
     Args:
         program: any valid update rule.
         vocabulary: the primitives it uses.
-        name: the name that the source gives it.
+        card: its name, learning rate and hyper-parameters.
         dtype: type of the program's constants.
 
     Raises:
-        ProgramError: the program is not valid; inputs other than w, g, lr and t, state that is not TENSOR, or not
-            exactly one output.
+        ProgramError: the program is not valid; inputs other than w, g, lr and t, state that is not TENSOR, not
+            exactly one output, or a hyper-parameter that is no named constant.
         ValueError: the name is no identifier, or one that the source uses itself.
     """
+    name, own = card.name, [parameter.name for parameter in card.hyperparameters]
+    for parameter in own:
+        if parameter in {*RESERVED, "w", "g", "lr", "t"}:
+            raise ValueError(f"a hyper-parameter must have a name of its own, got {parameter!r}; rename it")
+    program = with_open(program, own)
     operations = {s.op: vocabulary[s.op] for s in program.statements if s.op in vocabulary}
     functions = [operation.name for operation in operations.values() if operation.scope is Scope.MODEL]
     if not name.isidentifier() or not name.isascii() or name in {*RESERVED, *functions}:
         raise ValueError(f"a rule must be named by a free Python identifier, got {name!r}; choose another name")
-    rule = readable(program, vocabulary, dtype, [name, *functions])
+    ranges = {parameter.name: parameter.range for parameter in card.hyperparameters}
+    ranges |= {"lr": card.learning_rate.range, "t": Interval(1.0, low_open=False)}
+    rule = readable(program, vocabulary, dtype, [name, *functions], ranges)
     data = [rule.names[ref] for ref in range(len(rule.graph.inputs))]
-    if not set(data) <= {"w", "g", "lr", "t"} or len(rule.output) != 1:
+    if not set(data) <= {"w", "g", "lr", "t", *own} or len(rule.output) != 1:
         raise ProgramError(
             f"only an update rule with inputs among w, g, lr, t and one output can be written as an optimizer, "
             f"got inputs {', '.join(data)} and outputs {', '.join(rule.output)}; export it as text"
@@ -61,33 +70,78 @@ def read_rule(program: Program, vocabulary: Vocabulary, name: str, dtype: str) -
     return rule
 
 
-def write_model_side(body: Body, xp: str) -> list[str]:
-    """Returns the source of the functions on flat vectors that a body calls; `xp` is the name of the array module."""
-    shared = [_MODEL_SIDE[call].format(xp=xp) for call in body.calls]
-    return shared + [_write_primitive(primitive, xp) for primitive in body.models]
+def write_model_side(body: Body, dialect: Dialect, shared: Mapping[str, str] = _MODEL_SIDE) -> list[str]:
+    """Returns the source of the functions on flat vectors that a body calls."""
+    written = [shared[call].format(xp=dialect.xp) for call in body.calls]
+    return written + [_write_primitive(primitive, dialect) for primitive in body.models]
 
 
-def _write_primitive(primitive: Primitive, xp: str) -> str:
+def _write_primitive(primitive: Primitive, dialect: Dialect) -> str:
     names = list(signature(primitive.fn).parameters)[1:]
     return (
         f"def {primitive.name}({', '.join(f'{name}: Any' for name in names)}) -> Any:\n"
         f'    """Returns {primitive.doc}."""\n'
-        f"    return {primitive.python.format(*names, xp=xp)}"
+        f"    return {dialect.template(primitive).format(*names, xp=dialect.xp)}"
     )
 
 
 def write_module(
-    title: str, rule: Rule, vocabulary: Vocabulary, use: str, imports: str, definitions: Iterable[str]
+    card: Card, rule: Rule, vocabulary: Vocabulary, use: str, imports: str, definitions: Iterable[str]
 ) -> str:
     """Returns the source of a module.
 
     Args:
-        title: first sentence of its docstring.
-        rule: the rule, shown in the docstring as a program.
+        card: what the docstring tells of the rule.
+        rule: the rule, shown in the docstring as a program where the card has no formulas.
         vocabulary: the primitives it uses.
-        use: how to use the module, the end of its docstring.
+        use: how to use the module.
         imports: its imports.
         definitions: its functions and classes.
     """
-    text = "".join(f"    {line}\n" for line in render(readable_program(rule), vocabulary).splitlines())
-    return "\n\n\n".join((f'"""{title}\n\n{text}\n{use}"""\n\n{imports}', *definitions)) + "\n"
+    shown = card.mathematics.strip() or render(readable_program(rule), vocabulary)
+    parts = [card.heading, indent(shown.rstrip(), "    "), use.strip()]
+    parts += [_wrap(text) for text in (card.advice, card.source and f"Source: {card.source}") if text]
+    text = "\n\n".join(parts).replace("\\", "\\\\").replace('"""', '""')
+    return "\n\n\n".join((f'"""{text}\n"""\n\n{imports}', *definitions)) + "\n"
+
+
+def parameters(card: Card, rule: Rule) -> list[HyperParameter]:
+    """Returns the hyper-parameters that a rule uses."""
+    return [parameter for parameter in card.hyperparameters if parameter.name in rule.graph.inputs]
+
+
+def arguments(card: Card, rule: Rule, indentation: str) -> list[str]:
+    """Returns the lines that describe the hyper-parameters in a docstring."""
+    return [
+        line
+        for parameter in parameters(card, rule)
+        for line in wrap(
+            f"{parameter.name}: {parameter.doc}, in {parameter.range}.",
+            WIDTH,
+            initial_indent=indentation,
+            subsequent_indent=f"{indentation}    ",
+        )
+    ]
+
+
+def class_name(card: Card) -> str:
+    """Returns the name of a rule's class: its title where that is its name (`AdamW`), else `HeavyBall`."""
+    if card.title.isidentifier() and card.title.lower() == card.name.replace("_", "").lower():
+        return card.title
+    return "".join(part.capitalize() for part in card.name.split("_"))
+
+
+def header(start: str, given: Sequence[str], result: str, indentation: str = "") -> list[str]:
+    """Returns the lines of a function's header, one argument a line where they don't fit on one."""
+    line = f"{indentation}{start}({', '.join(given)}) -> {result}:"
+    if len(line) <= WIDTH:
+        return [line]
+    return [
+        f"{indentation}{start}(",
+        *(f"{indentation}    {one}," for one in given),
+        f"{indentation}) -> {result}:",
+    ]
+
+
+def _wrap(text: str) -> str:
+    return "\n".join(wrap(" ".join(text.split()), WIDTH))

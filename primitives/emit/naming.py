@@ -17,8 +17,9 @@ from primitives.reference import values, zero_state
 _LONGEST = 12
 """Longest name, so that lines stay short."""
 _SCAFFOLD = (
-    "Any NamedTuple State count dtype extra_args flat grads index init init_fn jax jnp leaf leaves learning_rate like "
-    "next_state np optax params piece pieces split spread state tree update_fn updates"
+    "Any Callable Iterable NamedTuple PIECE State Tensor advance closure count dtype extra_args flat foreach grads "
+    "group index init init_fn jax jnp leaf leaves learning_rate like lists loss maximize next_state np optax params "
+    "partial piece pieces results self split spread state states step torch tree update_fn updates weights write"
 )
 RESERVED = frozenset((*_SCAFFOLD.split(), *dir(builtins), *keyword.kwlist, *keyword.softkwlist))
 """Names that emitted source uses itself."""

@@ -1,7 +1,16 @@
 """An `optax` gradient transformation: one module that needs only JAX and optax."""
 
+from primitives.card import Card
 from primitives.emit.loops import Body, Dialect, number, write_body
-from primitives.emit.module import read_rule, write_model_side, write_module
+from primitives.emit.module import (
+    arguments,
+    class_name,
+    header,
+    parameters,
+    read_rule,
+    write_model_side,
+    write_module,
+)
 from primitives.emit.readable import Rule
 from primitives.primitive import Vocabulary
 from primitives.program import Program
@@ -15,19 +24,17 @@ def like(tree: Any, values: list[Any]) -> Any:
     new = [jnp.broadcast_to(value, x.shape).astype(x.dtype) for x, value in zip(old, values, strict=True)]
     return jax.tree.unflatten(treedef, new)'''
 
-_USE = """Use:
+_USE = """As a gradient transformation of optax:
 
-    optimizer = NAME(1e-3)  # or a schedule
+    optimizer = NAME(RATE)  # the learning rate may be a schedule
     state = optimizer.init(params)
     updates, state = optimizer.update(grads, state, params)
     params = optax.apply_updates(params, updates)
 """
 
 
-def emit_optax(
-    program: Program, vocabulary: Vocabulary, name: str, learning_rate: float | None = None, dtype: str = "float32"
-) -> str:
-    """Returns a module with `<name>(learning_rate)`, which makes an `optax.GradientTransformationExtraArgs`.
+def emit_optax(program: Program, vocabulary: Vocabulary, card: Card, dtype: str = "float32") -> str:
+    """Returns a module with `<name>(learning_rate, ...)`, which makes an `optax.GradientTransformationExtraArgs`.
 
     The learning rate may be a number or a schedule. A program's update is subtracted from the parameters, those of
     optax are added: signs are turned.
@@ -35,28 +42,28 @@ def emit_optax(
     Args:
         program: any valid update rule; what is written is its canonical form.
         vocabulary: the primitives it uses.
-        name: the rule's name, a Python identifier.
-        learning_rate: default of the factory's argument; None makes it one that must be given.
+        card: its name, learning rate, hyper-parameters and what its docstring tells.
         dtype: type of the program's constants.
 
     Raises:
         ProgramError: the program is not valid, or no update rule.
         ValueError: the name is no identifier.
     """
-    rule = read_rule(program, vocabulary, name, dtype)
+    rule = read_rule(program, vocabulary, card, dtype)
     dialect = Dialect(
         xp="jnp",
         scalar=lambda source: f"jnp.asarray({source}, dtype)",
         trees={"w": "jax.tree.leaves(params)", "g": "jax.tree.leaves(updates)"},
         state=lambda variable: f"jax.tree.leaves(state.{variable})",
         like="g",
+        full=lambda like, value: f"jnp.full(jnp.shape({like}), {value})",
     )
     body = write_body(rule, vocabulary, dialect)
-    state = "".join(part.capitalize() for part in name.split("_")) + "State"
-    factory = _factory(rule, body, name, state, learning_rate)
-    definitions = [_LIKE, *write_model_side(body, "jnp"), _state(rule, state), factory]
-    title = f"{name}: an update rule found by search, as an optax gradient transformation."
-    return write_module(title, rule, vocabulary, _USE.replace("NAME", name), _IMPORTS, definitions)
+    state = class_name(card) + "State"
+    factory = _factory(rule, body, card, state)
+    definitions = [_LIKE, *write_model_side(body, dialect), _state(rule, state), factory]
+    use = _USE.replace("NAME", card.name).replace("RATE", "" if card.learning_rate.default is not None else "1e-3")
+    return write_module(card, rule, vocabulary, use, _IMPORTS, definitions)
 
 
 def _state(rule: Rule, state: str) -> str:
@@ -69,21 +76,24 @@ def _state(rule: Rule, state: str) -> str:
     return "\n".join([*lines, *(f"    {name}: Any" for name, _, _ in rule.state)])
 
 
-def _factory(rule: Rule, body: Body, name: str, state: str, learning_rate: float | None) -> str:
-    default = "" if learning_rate is None else f" = {number(learning_rate)}"
+def _factory(rule: Rule, body: Body, card: Card, state: str) -> str:
+    name, default = card.name, card.learning_rate.default
     uses = "a number, or a schedule of the number of steps taken"
     if "lr" not in rule.graph.inputs:
         uses = "not used: the rule's step size is its own"
+    given = [f"learning_rate: optax.ScalarOrSchedule{'' if default is None else f' = {number(default)}'}"]
+    given += [f"{one.name}: float = {number(one.default or 0.0)}" for one in parameters(card, rule)]
     zeros = ["count=jnp.zeros([], jnp.int32)"]
     zeros += [f"{variable}=jax.tree.map(jnp.zeros_like, params)" for variable, _, _ in rule.state]
     fields = ["count=state.count + 1"]
     fields += [f"{variable}=like(state.{variable}, {source})" for variable, source in body.state.items()]
     lines = [
-        f"def {name}(learning_rate: optax.ScalarOrSchedule{default}) -> optax.GradientTransformationExtraArgs:",
+        *header(f"def {name}", given, "optax.GradientTransformationExtraArgs"),
         f'    """Makes the transformation `{name}`; its updates are ready for `optax.apply_updates`.',
         "",
         "    Args:",
         f"        learning_rate: {uses}.",
+        *arguments(card, rule, "        "),
         '    """',
         "",
         f"    def init_fn(params: Any) -> {state}:",

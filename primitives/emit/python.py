@@ -1,7 +1,8 @@
 """Readable source that needs only NumPy."""
 
-from primitives.emit.loops import Body, Dialect, write_body
-from primitives.emit.module import read_rule, write_model_side, write_module
+from primitives.card import Card
+from primitives.emit.loops import Body, Dialect, number, write_body
+from primitives.emit.module import arguments, header, parameters, read_rule, write_model_side, write_module
 from primitives.emit.readable import Rule
 from primitives.primitive import Vocabulary
 from primitives.program import Program
@@ -19,7 +20,7 @@ def like(tree: Any, values: list[Any]) -> Any:
     arrays = [np.full(np.shape(x), value, np.asarray(x).dtype) for x, value in zip(leaves(tree), values, strict=True)]
     return dict(zip(sorted(tree), arrays, strict=True)) if isinstance(tree, dict) else arrays'''
 
-_USE = """Use:
+_USE = """On NumPy arrays:
 
     state = init(params)
     for lr in learning_rates:
@@ -28,31 +29,38 @@ _USE = """Use:
 """
 
 
-def emit_python(program: Program, vocabulary: Vocabulary, name: str, dtype: str = "float32") -> str:
+def emit_python(program: Program, vocabulary: Vocabulary, card: Card, dtype: str = "float32") -> str:
     """Returns a module with `init(params)` and `update(params, grads, state, lr)` on dicts or lists of arrays.
 
     Args:
         program: any valid update rule; what is written is its canonical form.
         vocabulary: the primitives it uses.
-        name: the rule's name, a Python identifier.
+        card: its name, learning rate, hyper-parameters and what its docstring tells.
         dtype: type of the program's constants.
 
     Raises:
         ProgramError: the program is not valid, or no update rule.
         ValueError: the name is no identifier.
     """
-    rule = read_rule(program, vocabulary, name, dtype)
+    rule = read_rule(program, vocabulary, card, dtype)
     dialect = Dialect(
         xp="np",
         scalar=lambda source: f"np.float64({source})",
         trees={"w": "leaves(params)", "g": "leaves(grads)"},
         state=lambda variable: f"leaves(state.{variable})",
         like="g",
+        full=lambda like, value: f"np.full(np.shape({like}), {value})",
     )
     body = write_body(rule, vocabulary, dialect)
-    definitions = [_LEAVES, _LIKE, *write_model_side(body, "np"), _state(rule), _init(rule), _update(rule, body)]
-    title = f"{name}: an update rule found by search, as NumPy source."
-    return write_module(title, rule, vocabulary, _USE, _IMPORTS, definitions)
+    definitions = [
+        _LEAVES,
+        _LIKE,
+        *write_model_side(body, dialect),
+        _state(rule),
+        _init(rule),
+        _update(card, rule, body),
+    ]
+    return write_module(card, rule, vocabulary, _USE, _IMPORTS, definitions)
 
 
 def _uses(rule: Rule, name: str) -> bool:
@@ -80,9 +88,11 @@ def _init(rule: Rule) -> str:
     )
 
 
-def _update(rule: Rule, body: Body) -> str:
+def _update(card: Card, rule: Rule, body: Body) -> str:
+    given = ["params: Any", "grads: Any", "state: State", "lr: Any"]
+    given += [f"{one.name}: float = {number(one.default or 0.0)}" for one in parameters(card, rule)]
     lines = [
-        "def update(params: Any, grads: Any, state: State, lr: Any) -> tuple[Any, State]:",
+        *header("def update", given, "tuple[Any, State]"),
         '    """Returns what to subtract from the parameters, and the next state.',
         "",
         "    Args:",
@@ -90,6 +100,7 @@ def _update(rule: Rule, body: Body) -> str:
         "        grads: gradient of the loss, in the same container.",
         "        state: what `init` or the last call returned.",
         "        lr: learning rate of this step.",
+        *arguments(card, rule, "        "),
         '    """',
     ]
     if _uses(rule, "t"):

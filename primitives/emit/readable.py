@@ -9,13 +9,16 @@ variable after the last use of the old one.
 import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
+from primitives.card import Interval
 from primitives.emit.naming import RESERVED, authors_names, free, name_values
+from primitives.emit.ranges import bounds
 from primitives.graph import Graph, check
-from primitives.kinds import SCALAR
+from primitives.kinds import SCALAR, Kind, lifts
 from primitives.primitive import Scope, Vocabulary
 from primitives.program import COPY, Program, Signature, Statement
 from primitives.simplify import canonicalize
@@ -32,6 +35,7 @@ class Line(NamedTuple):
         refs: references of the arguments.
         phase: (stage, is_local): local lines of a stage run tensor by tensor, in one loop; the others, before that
             loop, once for the model.
+        bare: whether the argument that the primitive guards against is known not to be negative.
     """
 
     ref: int
@@ -40,6 +44,7 @@ class Line(NamedTuple):
     args: tuple[str | float, ...]
     refs: tuple[int, ...]
     phase: tuple[int, bool]
+    bare: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,13 @@ class Rule:
         return self.graph.constants[i] if 0 <= i < len(self.graph.constants) else None
 
 
-def readable(program: Program, vocabulary: Vocabulary, dtype: str = "float32", avoid: Iterable[str] = ()) -> Rule:
+def readable(
+    program: Program,
+    vocabulary: Vocabulary,
+    dtype: str = "float32",
+    avoid: Iterable[str] = (),
+    ranges: Mapping[str, Interval] = MappingProxyType({}),
+) -> Rule:
     """Returns the canonical form of a program with names and in an order that people can read.
 
     Args:
@@ -82,6 +93,7 @@ def readable(program: Program, vocabulary: Vocabulary, dtype: str = "float32", a
         vocabulary: the primitives it uses.
         dtype: type of its constants; they are written as the shortest decimal that is the same in that type.
         avoid: names that variables must not have.
+        ranges: what is known of the values of data inputs.
 
     Raises:
         ProgramError: the program is not valid.
@@ -93,17 +105,20 @@ def readable(program: Program, vocabulary: Vocabulary, dtype: str = "float32", a
     outputs = tuple(n for n, _ in program.signature.outputs if n not in program.signature.state)
     names = name_values(graph, order, phases, wanted, outputs, {*RESERVED, *avoid})
     graph = _shorten(graph, dtype)
+    known = bounds(graph, ranges)
     written: dict[int, str | float] = dict(names)
     written.update({len(graph.inputs) + len(graph.state) + i: c for i, c in enumerate(graph.constants)})
     lines = []
     for ref in order:
         op, refs = graph.nodes[ref - graph.first_node]
-        if vocabulary[op].commutative and isinstance(written[refs[0]], float):
-            refs = (refs[1], refs[0], *refs[2:])  # lr * 0.1 reads better than 0.1 * lr
+        if vocabulary[op].commutative and _after(graph.kinds[refs[0]], written[refs[0]], graph.kinds[refs[1]]):
+            refs = (refs[1], refs[0], *refs[2:])  # lr * 0.1 reads better than 0.1 * lr, and g * lr than lr * g
         args = tuple(written[a] for a in refs)
         if op == "add" and "subtract" in vocabulary and isinstance(args[1], float) and args[1] < 0.0:
             op, args = "subtract", (args[0], -args[1])  # the canonical form of x - 1.0 is x + -1.0
-        lines.append(Line(ref, names[ref], op, args, refs, phases[ref]))
+        guard = vocabulary[op].unguarded
+        bare = guard is not None and known[refs[guard[0]]][0] >= 0.0
+        lines.append(Line(ref, names[ref], op, args, refs, phases[ref], bare))
     author = [name for name, _ in program.signature.inputs]
     held = [names[ref] for ref in range(len(graph.inputs) + len(graph.state))]
     return Rule(
@@ -144,6 +159,11 @@ def readable_program(rule: Rule) -> Program:
     )
     signature = Signature(tuple((name, kinds[name]) for name in rule.parameters), outputs)
     return Program(signature, tuple(statements), rule.function)
+
+
+def _after(kind: Kind, value: str | float, other: Kind) -> bool:
+    """Whether the first operand stands better behind the other one."""
+    return isinstance(value, float) or (kind is not other and lifts(kind, other))
 
 
 def _shorten(graph: Graph, dtype: str) -> Graph:

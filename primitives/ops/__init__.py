@@ -1,10 +1,11 @@
 """The primitives, one family a file; a vocabulary is put together here.
 
-The sign of a zero is never seen: `reciprocal` and `power`, the only operations that could tell -0 from +0, take both
-as +0. So executions may differ in that sign (XLA drops `x + 0.0`, NumPy and XLA disagree on sign(-0.0)) and agree.
+The sign of a zero is never seen: `reciprocal`, `power` and `divide`, the only operations that could tell -0 from +0,
+take both as +0. So executions may differ in that sign (XLA drops `x + 0.0`, NumPy and XLA disagree on sign(-0.0)) and
+agree.
 """
 
-from primitives.ops.arithmetic import BLENDS, CONSTANTS, OPERATORS
+from primitives.ops.arithmetic import BLENDS, CONSTANTS, EXACT, OPERATORS
 from primitives.ops.elementary import ELEMENTARY
 from primitives.ops.reductions import REDUCTIONS
 from primitives.primitive import Vocabulary
@@ -12,4 +13,7 @@ from primitives.primitive import Vocabulary
 HERO = Vocabulary((*OPERATORS, *CONSTANTS, *ELEMENTARY, *REDUCTIONS, *BLENDS))
 """The 45 functions of Chen et al. 2023, in the order of the paper's list; `invert` is known by name and refused."""
 
-__all__ = ["HERO"]
+LIBRARY = Vocabulary((*HERO.primitives, *EXACT))
+"""What update rules may use: the 45 functions, which a search draws from, and what rules of the literature need."""
+
+__all__ = ["HERO", "LIBRARY"]

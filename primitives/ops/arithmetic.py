@@ -30,6 +30,11 @@ def guarded_divide(xp: Any, x: Any, y: Any) -> Any:
     return x / (y + EPSILON)
 
 
+def divide(xp: Any, x: Any, y: Any) -> Any:
+    """Returns x / y; a divisor of either zero counts as +0."""
+    return x / xp.where(y == 0.0, 0.0, y)
+
+
 def maximum(xp: Any, x: Any, y: Any) -> Any:
     """Returns the larger; NumPy returns one of two zeros by position, so both become +0 and the operands commute."""
     return xp.maximum(x, y) + 0.0
@@ -72,8 +77,37 @@ OPERATORS = (
     Primitive("subtract", subtract, _TWO, "x - y", "{0} - {1}", infix="-"),
     Primitive("multiply", multiply, _TWO, "x y", "{0} * {1}", infix="*", commutative=True),
     Primitive("guarded_divide", guarded_divide, _TWO, "x / (y + 1e-8)", "{0} / ({1} + 1e-8)", infix="/"),
-    Primitive("max", maximum, _TWO, "the larger of x and y", "{xp}.maximum({0}, {1})", commutative=True),
-    Primitive("min", minimum, _TWO, "the smaller of x and y", "{xp}.minimum({0}, {1})", commutative=True),
+    Primitive(
+        name="max",
+        fn=maximum,
+        inputs=_TWO,
+        doc="the larger of x and y",
+        python="{xp}.maximum({0}, {1})",
+        torch="torch.clamp({0}, min={1})",
+        commutative=True,
+    ),
+    Primitive(
+        name="min",
+        fn=minimum,
+        inputs=_TWO,
+        doc="the smaller of x and y",
+        python="{xp}.minimum({0}, {1})",
+        torch="torch.clamp({0}, max={1})",
+        commutative=True,
+    ),
+)
+
+EXACT = (
+    Primitive(
+        name="divide",
+        fn=divide,
+        inputs=_TWO,
+        doc="x / y",
+        python="{0} / {xp}.where({1} == 0.0, 0.0, {1})",
+        drawn=False,
+        unguarded=(1, "{0} / {1}"),
+        source="the literature, where `/` adds nothing to the divisor",
+    ),
 )
 
 CONSTANTS = (
@@ -92,5 +126,13 @@ BLENDS = (
         aliases=("interp",),
         cost=4.0,
     ),
-    Primitive("power", power, _TWO, "x^y", "{xp}.power({xp}.where({0} == 0.0, 0.0, {0}), {1})", cost=35.0),
+    Primitive(
+        name="power",
+        fn=power,
+        inputs=_TWO,
+        doc="x^y",
+        python="{xp}.power({xp}.where({0} == 0.0, 0.0, {0}), {1})",
+        cost=35.0,
+        unguarded=(0, "{xp}.power({0}, {1})"),
+    ),
 )

@@ -79,6 +79,8 @@ REDUCTIONS = (
         doc="dot(x, y) / (|x| |y|) over the whole model, 0 where x or y is zero",
         python="{xp}.sum({0} * {1}) / {xp}.maximum("
         "{xp}.sqrt({xp}.sum({0} * {0})) * {xp}.sqrt({xp}.sum({1} * {1})), 1e-30)",
+        torch="torch.sum({0} * {1}) / torch.clamp("
+        "torch.sqrt(torch.sum({0} * {0})) * torch.sqrt(torch.sum({1} * {1})), min=1e-30)",
         output=SCALAR,
         scope=Scope.MODEL,
         cost=12.0,
@@ -90,6 +92,7 @@ REDUCTIONS = (
         inputs=(None, SCALAR),
         doc="x min(1, c / |x|) with the norm over the whole model",
         python="{0} * {xp}.minimum(1.0, {1} / {xp}.maximum(" + _LENGTH + ", 1e-30))",
+        torch="{0} * torch.clamp({1} / torch.clamp(torch.sqrt(torch.sum({0} * {0})), min=1e-30), max=1.0)",
         scope=Scope.MODEL,
         aliases=("clip",),
         cost=6.0,

@@ -1,4 +1,17 @@
-# What the search of Chen et al. 2023 found, as published: it simplifies to Lion.
+"""
+title: Raw Lion
+summary: what the published search found, as it was found; it simplifies to Lion
+mathematics: |
+  g' = arcsin(clip(g, lr))
+  m = 0.9 v + 0.1 g'
+  v <- 1.109 m - 0.109 g'
+  w <- w - 0.000217 lr (m / (|m| + 1e-8) + 0.46 w)
+learning_rate: 1.0
+source: "Chen et al. 2023, Symbolic Discovery of Optimization Algorithms"
+advice: >-
+  For tests and comparison; use `lion`.
+"""
+
 def train(w, g, m, v, lr):
     g = clip(g, lr)
     m = clip(m, lr)

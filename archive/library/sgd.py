@@ -1,4 +1,0 @@
-# Stochastic gradient descent (Robbins and Monro 1951).
-def train(w, g, lr):
-    update = g * lr
-    return update

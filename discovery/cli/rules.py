@@ -1,0 +1,106 @@
+"""Commands on the library: list, show, add."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from discovery.cli.options import Json, LibraryFolder
+from discovery.cli.output import print_facts, print_json, print_table, remark, say
+
+library = typer.Typer(no_args_is_help=True, help="Known and promoted rules: list, show, add.")
+
+
+@library.command("list", help="List the rules: name, state buffers, inputs and what they are.")
+def list_rules(folder: LibraryFolder = None, as_json: Json = False) -> None:
+    """Lists the rules of the user's own library, if one is named, and the built-in ones."""
+    from archive.library import load, names
+
+    found = []
+    for name in names(folder):
+        entry = load(name, folder)
+        signature = entry.program.signature
+        found.append(
+            {
+                "name": name,
+                "title": entry.card.title,
+                "summary": entry.card.summary,
+                "state_buffers": len(signature.state),
+                "inputs": [given for given, _ in signature.inputs if given not in signature.state],
+                "source": entry.card.source,
+                "library": str(entry.folder),
+            }
+        )
+    if as_json:
+        print_json(found)
+        return
+    rows = [[str(one["name"]), str(one["state_buffers"]), " ".join(one["inputs"]), one["summary"]] for one in found]
+    print_table(["name", "state buffers", "inputs", "what it is"], rows)
+
+
+@library.command("show", help="Show a rule: formulas, hyper-parameters, advice, source, program.")
+def show_rule(
+    name: Annotated[str, typer.Argument(help="Name of the rule.", show_default=False)],
+    folder: LibraryFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Shows the card and the program of a rule."""
+    from archive.library import load
+
+    entry = load(name, folder)
+    card, program = entry.card, entry.source("text").rstrip()
+    if as_json:
+        print_json(
+            {
+                "name": name,
+                "title": card.title,
+                "summary": card.summary,
+                "mathematics": card.mathematics,
+                "learning_rate": card.learning_rate.default,
+                "hyperparameters": {
+                    one.name: {"default": one.default, "range": str(one.range), "doc": one.doc}
+                    for one in card.hyperparameters
+                },
+                "advice": card.advice,
+                "source": card.source,
+                "library": str(entry.folder),
+                "text": program,
+            }
+        )
+        return
+    say(card.heading)
+    say()
+    for line in card.mathematics.splitlines():
+        say(f"    {line}")
+    say()
+    facts = {"learning rate": str(card.learning_rate.default)}
+    facts |= {one.name: f"{one.default} in {one.range}: {one.doc}" for one in card.hyperparameters}
+    print_facts(
+        {key: value for key, value in (facts | {"advice": card.advice, "source": card.source}).items() if value}
+    )
+    say()
+    say(program)
+
+
+@library.command("add", help="Add a program to a library of your own.")
+def add_rule(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Program text, with a card or without.", show_default=False)
+    ],
+    folder: Annotated[
+        Path,
+        typer.Option(
+            "--library", metavar="PATH", help="The library; it is made where there is none.", show_default=False
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the rule. Default: that of the file.")
+    ] = None,
+) -> None:
+    """Adds a program, after its check, to a library; a rule of that name must not be there."""
+    from archive.library import add
+
+    entry = add(file, folder, name)
+    remark(
+        f"added: {entry.folder / entry.card.name}.py; see it:  pride library show {entry.card.name} --library {folder}"
+    )
