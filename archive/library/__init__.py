@@ -13,10 +13,12 @@ import linecache
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module, resources
+from inspect import Parameter, Signature
+from inspect import signature as signature_of
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -75,24 +77,34 @@ class Entry:
             raise ValueError(f"a target must be one of {', '.join(TARGETS)}, got {target!r}{nearest(target, TARGETS)}")
         return emit(self.program, LIBRARY, self.card, "float64")
 
-    def optax(self, learning_rate: Any = None, **hyperparameters: Any) -> Any:
-        """Returns the rule as an `optax.GradientTransformationExtraArgs`.
+    @property
+    def optax(self) -> Callable[..., Any]:
+        """The factory `optax(learning_rate, **hyperparameters)` of an `optax.GradientTransformationExtraArgs`.
 
-        Args:
-            learning_rate: a number or a schedule; None means the default of the card.
-            hyperparameters: values for those of the card; others keep their defaults.
-
-        Raises:
-            ValueError: an unknown hyper-parameter, one out of range, no learning rate.
-            ImportError: optax is not installed.
+        The learning rate is a number or a schedule; what is left out has the default of the card. Its signature names
+        the hyper-parameters, so that `optax.inject_hyperparams(entry.optax)` finds them. It raises a ValueError for an
+        unknown hyper-parameter, one out of range or no learning rate, an ImportError where optax is not installed.
         """
         _require("optax", "optax")
-        given = self._checked(hyperparameters)
-        if learning_rate is not None:
-            given["learning_rate"] = _checked(self.card.learning_rate, learning_rate)
-        elif self.card.learning_rate.default is None:
-            raise ValueError(f"{self.card.name} has no default learning rate, got none; give learning_rate")
-        return getattr(_module(self, "optax"), self.card.name)(**given)
+        rate = self.card.learning_rate
+        parameters = [Parameter("learning_rate", Parameter.POSITIONAL_OR_KEYWORD, default=rate.default)]
+        parameters += [
+            Parameter(one.name, Parameter.POSITIONAL_OR_KEYWORD, default=one.default)
+            for one in self.card.hyperparameters
+        ]
+        signature = Signature(parameters)
+
+        def factory(*args: Any, **given: Any) -> Any:
+            self._checked({name: value for name, value in given.items() if name != "learning_rate"})
+            bound = dict(signature.bind(*args, **given).arguments)
+            learning_rate = self._rate("learning_rate", bound.pop("learning_rate", None))
+            used = signature_of(make).parameters
+            return make(learning_rate, **{k: v for k, v in self._checked(bound).items() if k in used})
+
+        make = getattr(_module(self, "optax"), self.card.name)
+        factory.__signature__ = signature  # type: ignore[attr-defined]
+        factory.__name__, factory.__doc__ = self.card.name, make.__doc__
+        return factory
 
     def torch(
         self,
@@ -118,14 +130,21 @@ class Entry:
             ImportError: PyTorch is not installed.
         """
         _require("torch", "torch")
-        given = self._checked(hyperparameters)
-        if lr is not None:
-            given["lr"] = _checked(self.card.learning_rate, lr)
-        elif self.card.learning_rate.default is None:
-            raise ValueError(f"{self.card.name} has no default learning rate, got none; give lr")
+        make = getattr(_module(self, "torch"), class_name(self.card))
+        used = signature_of(make).parameters
+        given = {name: value for name, value in self._checked(hyperparameters).items() if name in used}
+        given["lr"] = self._rate("lr", lr)
         if foreach is not None:
             given["foreach"] = foreach
-        return getattr(_module(self, "torch"), class_name(self.card))(params, maximize=maximize, **given)
+        return make(params, maximize=maximize, **given)
+
+    def _rate(self, name: str, given: Any) -> Any:
+        rate = self.card.learning_rate
+        if given is None and rate.default is None:
+            raise ValueError(
+                f"{self.card.name} must be given a learning rate, got none; it has no default: give {name}"
+            )
+        return rate.default if given is None else _checked(rate, given)
 
     def _checked(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
         known = {parameter.name: parameter for parameter in self.card.hyperparameters}

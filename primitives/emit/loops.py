@@ -4,7 +4,8 @@ A TENSOR or LEAF value is one variable inside a loop and a list with one item a 
 variable. A primitive that sees the whole model becomes a function of its own on flat vectors.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -30,6 +31,9 @@ class Dialect:
         state: source of the list of tensors of a state variable, by name.
         like: the data input whose tensors show the shapes (the gradient).
         full: makes source for a tensor like another, every entry the same, from the sources of both.
+        fuse: joins lines of a loop where the target has one call for several, given how often each value is used.
+        spell: source of a line's right-hand side where the target has a way of its own, given the sources of its
+            arguments and the name of a tensor that it may be written into; None where it has none.
     """
 
     xp: str
@@ -38,6 +42,8 @@ class Dialect:
     state: Callable[[str], str]
     like: str
     full: Callable[[str, str], str]
+    fuse: Callable[[list[Line], Mapping[int, int]], list[Line]] = lambda lines, uses: lines
+    spell: Callable[[Line, Sequence[str], str | None], str | None] = lambda line, args, into: None
 
     def template(self, primitive: Primitive, bare: bool = False) -> str:
         """Returns how the target spells a primitive; `bare` leaves out what guards against negative values."""
@@ -104,6 +110,8 @@ class _Writer:
             elif name in dialect.trees:
                 self._list(ref, name, dialect.trees[name])
         self.needed_by = self._needs()
+        self.uses = Counter(ref for line in rule.lines for ref in line.refs)
+        self.uses.update((*graph.outputs, *graph.next_state))
         for (stage, local), lines in groupby(rule.lines, key=lambda line: line.phase):
             if local:
                 self._loop(stage, list(lines))
@@ -151,6 +159,7 @@ class _Writer:
 
     def _loop(self, stage: int, lines: list[Line]) -> None:
         rule, names = self.rule, self.rule.names
+        lines = self.dialect.fuse(lines, self.uses)
         read = dict.fromkeys(ref for line in lines for ref in line.refs if ref in self.lists)
         collected = [r for r in dict.fromkeys(line.ref for line in lines) if self.needed_by[r] - {(stage, True)}]
         next_of = {ref: name for name, _, ref in rule.state}
@@ -165,28 +174,34 @@ class _Writer:
             self.source += [f"    {t} = {s}[index]" for t, s in zip(targets, sources, strict=True)]
         else:
             self.source.append(header)
+        overwritten = {next_of[r]: r for r in collected if r in next_of and self.rule.graph.kinds[r] == TENSOR}
         for line in lines:
-            self.source += [f"    {source}" for source in self._assignment(line)]
+            into = line.target if overwritten.get(line.target) == line.ref else None
+            overwritten.pop(line.target, None)  # from here on the name is another tensor's
+            self.source += [f"    {source}" for source in self._assignment(line, into)]
         self.source += [f"    {name}.append({names[r]})" for r, name in lists.items()]
         self.lists.update(lists)
 
-    def _assignment(self, line: Line) -> list[str]:
+    def _assignment(self, line: Line, into: str | None = None) -> list[str]:
         """An assignment; constants get a line of their own where it would become too long."""
         args = [arg if isinstance(arg, str) else _operand(arg) for arg in line.args]
         before = []
         if line.args and all(isinstance(arg, float) for arg in line.args):
             args = [self.dialect.scalar(arg) for arg in args]  # plain Python numbers raise where arrays give inf
-        source = f"{line.target} = {self._expression(line, args)}"
+        source = f"{line.target} = {self._expression(line, args, into)}"
         if len(source) > WIDTH - 12:
             for i, arg in enumerate(line.args):
                 if isinstance(arg, float):
                     name = self._new("constant")
                     before.append(f"{name} = {args[i]}")
                     args[i] = name
-            source = f"{line.target} = {self._expression(line, args)}"
+            source = f"{line.target} = {self._expression(line, args, into)}"
         return [*before, source]
 
-    def _expression(self, line: Line, args: list[str]) -> str:
+    def _expression(self, line: Line, args: list[str], into: str | None) -> str:
+        spelled = self.dialect.spell(line, args, into)
+        if spelled is not None:
+            return spelled
         primitive = self.vocabulary[line.op]
         kinds = [self.rule.graph.kinds[ref] for ref in line.refs]
         if primitive.scope is Scope.LEAF and _meet(primitive, kinds) == TENSOR:

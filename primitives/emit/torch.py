@@ -1,6 +1,6 @@
 """A `torch.optim.Optimizer`: one module that needs only PyTorch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 
 from primitives.card import Card, HyperParameter
@@ -14,7 +14,7 @@ from primitives.emit.module import (
     write_model_side,
     write_module,
 )
-from primitives.emit.readable import Rule
+from primitives.emit.readable import Line, Rule
 from primitives.kinds import LEAF
 from primitives.primitive import Scope, Vocabulary
 from primitives.program import Program
@@ -56,7 +56,8 @@ def write(lists: list[list[Tensor]], results: list[list[Any]]) -> None:
         w.sub_(update)
     for olds, news in zip(lists[2:], following, strict=True):
         for old, new in zip(olds, news, strict=True):
-            old.copy_(torch.as_tensor(new))'''
+            if new is not old:
+                old.copy_(torch.as_tensor(new))'''
 
 _ADVANCE = '''\
 PIECE = 1 << 16
@@ -66,23 +67,25 @@ PIECE = 1 << 16
 def advance(step: Callable[..., list[list[Any]]], lists: list[list[Tensor]], foreach: bool) -> None:
     """Takes a step on all tensors; every entry is updated by itself, so it does not matter how they are cut.
 
-    With `foreach` the tensors of one device and type are joined, which costs a copy and saves the launch of a kernel
-    for every operation on every tensor.
+    With `foreach` the tensors of one device and type are joined (on a CPU the small ones), which costs a copy and saves
+    the call of every operation for every tensor.
     """
-    if foreach:
-        kinds: dict[Any, list[int]] = {}
-        for index, x in enumerate(lists[0]):
+    kinds: dict[Any, list[int]] = {}
+    for index, x in enumerate(lists[0]):
+        if foreach and (x.numel() < PIECE or x.device.type != "cpu"):
             kinds.setdefault((x.device, x.dtype), []).append(index)
-        for kind in kinds.values():
-            parts = [[tensors[i] for i in kind] for tensors in lists]
-            joined = [[torch.cat([x.reshape(-1) for x in part])] for part in parts]
-            write(joined, step(*joined))
-            for part, (whole,) in zip(parts[1:], joined[1:], strict=True):
-                cut = whole.split([x.numel() for x in part])
-                for x, y in zip(part, cut, strict=True):
-                    x.copy_(y.view_as(x))
-        return
-    for tensors in zip(*lists, strict=True):
+    for kind in kinds.values():
+        parts = [[tensors[i] for i in kind] for tensors in lists]
+        joined = [[torch.cat([x.reshape(-1) for x in part])] for part in parts]
+        write(joined, step(*joined))
+        for part, (whole,) in zip(parts[1:], joined[1:], strict=True):
+            cut = whole.split([x.numel() for x in part])
+            for x, y in zip(part, cut, strict=True):
+                x.copy_(y.view_as(x))
+    done = {index for kind in kinds.values() for index in kind}
+    for index, tensors in enumerate(zip(*lists, strict=True)):
+        if index in done:
+            continue
         whole = torch.compiler.is_compiling() or tensors[0].numel() <= PIECE or tensors[0].device.type != "cpu"
         if whole or not all(x.is_contiguous() for x in tensors):
             pieces = [[[x] for x in tensors]]
@@ -113,6 +116,8 @@ def emit_torch(program: Program, vocabulary: Vocabulary, card: Card, dtype: str 
         state=lambda variable: f"{variable}s",
         like="g",
         full=lambda like, value: f"torch.zeros_like({like}) + {value}",
+        fuse=_fuse,
+        spell=_spell,
     )
     body = write_body(rule, vocabulary, dialect)
     own = parameters(card, rule)
@@ -131,6 +136,49 @@ def emit_torch(program: Program, vocabulary: Vocabulary, card: Card, dtype: str 
     return write_module(card, rule, vocabulary, use, imports, definitions)
 
 
+_FUSED = "addcmul"
+"""Operation of a line `target = a + b * c`, with the arguments a, b, c."""
+_CALLS = {"add": "add", "subtract": "sub", "multiply": "mul", _FUSED: "addcmul"}
+"""What stands for an operator where the result is written into a tensor."""
+
+
+def _fuse(lines: list[Line], uses: Mapping[int, int]) -> list[Line]:
+    """Joins a product of variables with the sum that alone uses it: one pass over memory instead of two."""
+    fused: list[Line] = []
+    for line in lines:
+        joined = None
+        for place, ref in enumerate(line.refs if line.op == "add" else ()):
+            product = next((one for one in fused if one.ref == ref), None)
+            other = line.args[1 - place]
+            if product is None or product.op != "multiply" or uses[ref] != 1 or isinstance(other, float):
+                continue
+            since = {one.target for one in fused[fused.index(product) + 1 :]}
+            if any(isinstance(arg, float) or arg in since for arg in product.args):
+                continue
+            if other == product.target:  # the name of another value from before the product
+                continue
+            joined = product
+            refs = (line.refs[1 - place], *product.refs)
+            line = line._replace(op=_FUSED, args=(other, *product.args), refs=refs)
+            break
+        if joined is not None:
+            fused.remove(joined)
+        fused.append(line)
+    return fused
+
+
+def _spell(line: Line, args: Sequence[str], into: str | None) -> str | None:
+    """Writes what PyTorch does in one call, and into the old value of state where that is free."""
+    end = f", out={into})" if into is not None else ")"
+    variables = [isinstance(arg, str) for arg in line.args]
+    if line.op == "interpolate" and all(variables):
+        x, y, a = args
+        return f"torch.addcmul((1.0 - {a}) * {x}, {y}, {a}{end}"
+    if line.op == _FUSED or (into is not None and line.op in _CALLS and all(variables)):
+        return f"torch.{_CALLS[line.op]}({', '.join(args)}{end}"
+    return None
+
+
 def _scalars(rule: Rule, own: Sequence[HyperParameter]) -> list[str]:
     """Names of the numbers that a step takes."""
     return [name for name in ("lr", "t") if name in rule.graph.inputs] + [one.name for one in own]
@@ -145,7 +193,7 @@ def _step(card: Card, rule: Rule, body: Body, own: Sequence[HyperParameter]) -> 
     return "\n".join(
         [
             *header(f"def {card.name}_step", given, "list[list[Any]]"),
-            '    """Returns what to subtract from each tensor, and the next value of each state variable."""',
+            '    """Returns what to subtract from each tensor, and the state, which it may change in place."""',
             *(f"    {line}" for line in body.lines),
             f"    return [{', '.join(results)}]",
         ]
