@@ -76,6 +76,53 @@ def by_hand(step: Callable[..., tuple[np.ndarray, Sequence[Any]]], states: int) 
     return weights
 
 
+def by_hand_whole(step: Callable[..., tuple[Weights, Sequence[Any]]], state: Sequence[Any] = (0.0,)) -> Weights:
+    """Trains with a NumPy function of all tensors joined into one vector."""
+    weights, noises = problem()
+    layout = Layout(SHAPES)
+    w = np.concatenate([x.ravel() for x in weights])
+    for noise in noises:
+        update, state = step(w, 0.5 * w + np.concatenate([x.ravel() for x in noise]), state)
+        w = w - update
+    return layout.split(w)
+
+
+def median_by_length(lr: float) -> Callable[..., Any]:
+    """Algorithm of Schaipp et al. 2024, by the norm."""
+
+    def step(w, g, state):
+        d = g - state[0]
+        m = state[0] + d * min(1.0, 0.1 / np.linalg.norm(d))
+        return lr * m, [m]
+
+    return step
+
+
+def lion_k(lr: float) -> Callable[..., Any]:
+    """Lion-K of Chen et al. 2024 with the l2 norm, whose gradient is c / |c|."""
+
+    def step(w, g, state):
+        c = 0.9 * state[0] + 0.1 * g
+        return lr * c / np.linalg.norm(c), [0.99 * state[0] + 0.01 * g]
+
+    return step
+
+
+def cautious(lr: float, moments: int) -> Callable[..., Any]:
+    """Cautious Lion (one moment) or AdamW (two), as Liang et al. 2024 mask them."""
+
+    def step(w, g, state, t):
+        if moments == 1:
+            u, following = np.sign(0.9 * state[0] + 0.1 * g), [0.99 * state[0] + 0.01 * g]
+        else:
+            m, v = 0.9 * state[0] + 0.1 * g, 0.999 * state[1] + 0.001 * g**2
+            u, following = m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8), [m, v]
+        mask = (u * g > 0).astype(float)
+        return lr * u * mask / max(mask.mean(), 1e-3), following
+
+    return step
+
+
 def moments_without_correction(lr: float, decay: float) -> optax.GradientTransformation:
     """Adam without bias correction, put together from optax's moving averages."""
     first, second = optax.ema(0.9, debias=False), optax.ema(0.999, debias=False)
@@ -164,6 +211,16 @@ AUTHORITIES = {
     "lion": of_optax("optax.lion", lambda lr: optax.lion(lr, b1=0.9, b2=0.99, weight_decay=0.1)),
     "raw_lion": of_optax("the paper's program, by hand", found_lion),
     "ademamix": of_optax("optax.contrib.ademamix", optax.contrib.ademamix),
+    "nadamw": of_optax("optax.nadamw", optax.nadamw),
+    "lars": of_optax("optax.lars", optax.lars),
+    "lamb": of_optax("optax.lamb", optax.lamb),
+    "normalized_gd": of_optax(
+        "optax.contrib.normalize", lambda lr: optax.chain(optax.contrib.normalize(), optax.scale(-lr))
+    ),
+    "lion_k_l2": Authority("NumPy, from the paper", lambda lr: by_hand_whole(lion_k(lr))),
+    "cautious_lion": Authority("NumPy, from the paper", lambda lr: by_hand(cautious(lr, 1), 1)),
+    "cautious_adamw": Authority("NumPy, from the paper", lambda lr: by_hand(cautious(lr, 2), 2)),
+    "median_clipping_l2": Authority("NumPy, from the paper", lambda lr: by_hand_whole(median_by_length(lr))),
     "median_clipping": Authority("NumPy, from the paper", lambda lr: by_hand(median(lr), 1)),
     "exponentiated_gradient": Authority("NumPy, from the paper", lambda lr: by_hand(exponentiated(lr), 0)),
 }

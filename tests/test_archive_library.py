@@ -17,7 +17,10 @@ from primitives.ops import HERO
 from primitives.program import OPTIMIZER, ProgramError
 from primitives.text import parse
 
-WHOLE = {"raw_lion"}
+WHOLE = {
+    *("raw_lion", "lars", "lamb", "normalized_gd", "lion_k_l2"),
+    *("cautious_lion", "cautious_adamw", "median_clipping_l2"),
+}
 """Rules that see whole tensors: there is nothing to join."""
 
 
@@ -139,6 +142,7 @@ def test_a_published_program_gets_a_card(tmp_path):
         (("beta: {", "gamma: {"), "exactly one line assigns a constant to"),
         (("beta = 0.5", "beta = lr"), "exactly one line assigns a constant to"),
         (("title: Mine", "title: {"), "a card must be YAML"),
+        (("a rule of my own", "a rule of my own " * 9), "must fit on a line of 105 characters, got"),
         (("beta: {range", "beta: {rank"), r"no keys but range, doc, got 'rank'"),
         (("title: Mine\n", "title: Mine\nlearning_rate: -1\n"), "'learning_rate' of a card must be a number from 0"),
         (("m * lr", "m * ls"), "a variable must have a value before it is used, got 'ls'"),

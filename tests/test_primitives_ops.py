@@ -48,6 +48,7 @@ MEANINGS = {
     "multiply": lambda x, y: x * y,
     "guarded_divide": lambda x, y: x / (y + mpmath.mpf("1e-8")),
     "divide": lambda x, y: x / y if y else x * mpmath.inf if x else NONE,
+    "where": lambda c, x, y: x if c > 0 else y,
     "max": max,
     "min": min,
     "abs": abs,

@@ -14,6 +14,8 @@ from primitives.syntax import tree
 
 _TEXTS = ("title", "summary", "mathematics", "source", "advice")
 _REQUIRED = ("title", "summary")
+LONGEST = 105
+"""Characters that title and summary have together, for they stand on one line of exported source."""
 _KEYS = (*_TEXTS, "learning_rate", "hyperparameters")
 
 
@@ -39,6 +41,11 @@ def read_card(content: str, name: str, program: Program) -> Card:
     for key in _TEXTS:
         if not isinstance(found.get(key, ""), str):
             raise ValueError(f"{key!r} of a card must be a text, got {found[key]!r}; put it in quotes")
+    if len(found["title"]) + len(found["summary"]) > LONGEST:
+        raise ValueError(
+            f"title and summary of a card must fit on a line of {LONGEST} characters, "
+            f"got {len(found['title']) + len(found['summary'])}; shorten the summary"
+        )
     rate = found.get("learning_rate")
     hyper = _mapping(found.get("hyperparameters") or {}, None, "'hyperparameters' of a card")
     return Card(

@@ -129,6 +129,10 @@ def _minimum(a: Bounds, b: Bounds) -> Bounds:
     return min(a[0], b[0]), min(a[1], b[1])
 
 
+def _mean(a: Bounds) -> Bounds:
+    return (0.0 if a[0] >= 0.0 else -inf), inf  # the sum may round past the ends, and overflow
+
+
 def _positive(*_: Bounds) -> Bounds:
     return 0.0, inf
 
@@ -153,6 +157,9 @@ _KNOWN: Mapping[str, Callable[..., Bounds]] = {
     "sqrt": _sqrt,
     "sign": _sign,
     "tanh": lambda a: (0.0 if a[0] >= 0.0 else -1.0, 1.0),
+    "where": lambda c, x, y: _union(x, y),
+    "mean": _mean,
+    "max_abs": _abs,
     "norm": _positive,
     "global_norm": _positive,
     "exp": _positive,

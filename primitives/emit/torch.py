@@ -174,6 +174,10 @@ def _spell(line: Line, args: Sequence[str], into: str | None) -> str | None:
     if line.op == "interpolate" and all(variables):
         x, y, a = args
         return f"torch.addcmul((1.0 - {a}) * {x}, {y}, {a}{end}"
+    if line.op == "where" and not variables[0]:  # a Python bool is no mask
+        return f"torch.where(torch.tensor({args[0]} > 0.0), {args[1]}, {args[2]}{end}"
+    if line.op == "where" and not any(variables[1:]):  # of two numbers PyTorch would make float32, whatever c is
+        return f"torch.where({args[0]} > 0.0, torch.full_like({args[0]}, {args[1]}), {args[2]}{end}"
     if line.op == _FUSED or (into is not None and line.op in _CALLS and all(variables)):
         return f"torch.{_CALLS[line.op]}({', '.join(args)}{end}"
     return None

@@ -7,13 +7,13 @@ agree.
 
 from primitives.ops.arithmetic import BLENDS, CONSTANTS, EXACT, OPERATORS
 from primitives.ops.elementary import ELEMENTARY
-from primitives.ops.reductions import REDUCTIONS
+from primitives.ops.reductions import MEASURES, REDUCTIONS
 from primitives.primitive import Vocabulary
 
 HERO = Vocabulary((*OPERATORS, *CONSTANTS, *ELEMENTARY, *REDUCTIONS, *BLENDS))
 """The 45 functions of Chen et al. 2023, in the order of the paper's list; `invert` is known by name and refused."""
 
-LIBRARY = Vocabulary((*HERO.primitives, *EXACT))
+LIBRARY = Vocabulary((*HERO.primitives, *EXACT, *MEASURES))
 """What update rules may use: the 45 functions, which a search draws from, and what rules of the literature need."""
 
 __all__ = ["HERO", "LIBRARY"]

@@ -35,6 +35,11 @@ def divide(xp: Any, x: Any, y: Any) -> Any:
     return x / xp.where(y == 0.0, 0.0, y)
 
 
+def where(xp: Any, c: Any, x: Any, y: Any) -> Any:
+    """Returns x where c > 0, else y (also where c is NaN)."""
+    return xp.where(c > 0.0, x, y)
+
+
 def maximum(xp: Any, x: Any, y: Any) -> Any:
     """Returns the larger; NumPy returns one of two zeros by position, so both become +0 and the operands commute."""
     return xp.maximum(x, y) + 0.0
@@ -107,6 +112,15 @@ EXACT = (
         drawn=False,
         unguarded=(1, "{0} / {1}"),
         source="the literature, where `/` adds nothing to the divisor",
+    ),
+    Primitive(
+        name="where",
+        fn=where,
+        inputs=(None, None, None),
+        doc="x where c > 0, else y",
+        python="{xp}.where({0} > 0.0, {1}, {2})",
+        drawn=False,
+        source="the literature: trust ratios, masks",
     ),
 )
 

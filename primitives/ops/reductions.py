@@ -38,6 +38,16 @@ def clip_by_global_norm(xp: Any, x: Any, c: Any) -> Any:
     return x * xp.minimum(1.0, c / xp.maximum(length, TINY))
 
 
+def mean(xp: Any, x: Any) -> Any:
+    """The mean over the entries of one tensor."""
+    return x.mean()
+
+
+def max_abs(xp: Any, x: Any) -> Any:
+    """The largest absolute value in one tensor."""
+    return xp.abs(x).max()
+
+
 _LENGTH = "{xp}.sqrt({xp}.sum({0} * {0}))"
 
 REDUCTIONS = (
@@ -96,5 +106,32 @@ REDUCTIONS = (
         scope=Scope.MODEL,
         aliases=("clip",),
         cost=6.0,
+    ),
+)
+
+MEASURES = (
+    Primitive(
+        name="mean",
+        fn=mean,
+        inputs=(None,),
+        doc="mean of each parameter tensor",
+        python="{xp}.mean({0})",
+        output=LEAF,
+        scope=Scope.LEAF,
+        drawn=False,
+        cost=2.0,
+        source="the literature: masks, root mean squares",
+    ),
+    Primitive(
+        name="max_abs",
+        fn=max_abs,
+        inputs=(None,),
+        doc="largest absolute value in each parameter tensor",
+        python="{xp}.max({xp}.abs({0}))",
+        output=LEAF,
+        scope=Scope.LEAF,
+        drawn=False,
+        cost=2.0,
+        source="the literature: scaling by the largest entry",
     ),
 )

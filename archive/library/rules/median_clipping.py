@@ -1,6 +1,6 @@
 """
 title: Median gradient clipping
-summary: momentum that follows the gradient by bounded steps and so estimates its median
+summary: momentum that follows the gradient by bounded steps
 mathematics: |
   m <- m + max(-tau, min(tau, g - m))
   w <- w - lr m
