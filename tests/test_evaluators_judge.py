@@ -192,8 +192,8 @@ def test_what_is_finite_at_no_learning_rate_diverged(judge, factor):
     assert found.tasks["linear"].loss is None
 
 
-NARROW = {"tensors": 16, "smalls": 16, "instructions": 16}
-WIDE = {"tensors": 64, "smalls": 64, "instructions": 64}
+NARROW = {"tensors": 32, "smalls": 32, "instructions": 32}
+WIDE = {"tensors": 64, "smalls": 64, "instructions": 96}
 
 
 def crowded(values: int) -> Graph:
@@ -206,15 +206,15 @@ def crowded(values: int) -> Graph:
 @pytest.mark.parametrize(
     ("capacity", "words"),
     [
-        (NARROW, "at most 13 constants"),
-        (NARROW | {"smalls": 64}, "at most 16 live TENSOR values"),
-        (WIDE | {"instructions": 16}, "at most 16 instructions"),
+        (NARROW, "at most 29 constants"),
+        (NARROW | {"smalls": 64}, "at most 32 live TENSOR values"),
+        (WIDE | {"instructions": 32}, "at most 32 instructions"),
         (WIDE, None),
     ],
 )
 def test_what_the_interpreter_has_no_room_for_is_invalid(folder, capacity, words):
     judge = Judge(Options(tasks=TASKS[:1], capacity=Limits(**capacity)), folder)
-    found = judge.evaluate(crowded(20), 0)
+    found = judge.evaluate(crowded(40), 0)
     if words is None:
         assert found.status is not Status.INVALID
         return
@@ -224,9 +224,10 @@ def test_what_the_interpreter_has_no_room_for_is_invalid(folder, capacity, words
 
 
 def test_the_least_capacity_has_room_for_the_library_and_the_baselines():
-    machine = Machine(LIBRARY, OPTIMIZER, training().task.layout, Capacity(**NARROW))
-    with pytest.raises(ValidationError, match="greater than or equal to 16"):
-        Limits(tensors=15)
+    least = Capacity(**Limits(tensors=32, smalls=32, instructions=32).model_dump())
+    machine = Machine(LIBRARY, OPTIMIZER, training().task.layout, least)
+    with pytest.raises(ValidationError, match="greater than or equal to 32"):
+        Limits(tensors=31)
     for setting in baselines.SETTINGS:
         machine.encode(adamw(*astuple(setting)))
     for name in library.names():

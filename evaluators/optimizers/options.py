@@ -27,7 +27,7 @@ class Stage(BaseModel):
 
 
 def _room(default: int, description: str, unit: str) -> Any:
-    return Field(default=default, description=description, ge=16, le=1024, json_schema_extra={"unit": unit})
+    return Field(default=default, description=description, ge=32, le=1024, json_schema_extra={"unit": unit})
 
 
 class Limits(BaseModel):
