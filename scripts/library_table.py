@@ -28,10 +28,10 @@ IMPOSSIBLE = {
     "CBO": "a population of iterates",
 }
 """Rules that no program of this language can be, and what they need."""
-MISSING = """state that does not begin at zero (schedule-free, FAdam, DoG, Prodigy, optimistic AMSGrad), state of one
-number a tensor or model (NovoGrad, induced metric), sums along an axis (Adafactor, AdamP, SGDP), matrices (Muon, Lion-K
-with the nuclear norm, Shampoo, SOAP, PSGD, ASGO, ROOT), the loss (Polyak steps), noise (random scaling, Gravity) and
-Hessian diagonals (Sophia, AdaHessian, OASIS) are not there yet"""
+MISSING = """state of one number a tensor or model (schedule-free, DoG, Prodigy, NovoGrad, induced metric), the paper's
+extrapolation of optimistic AMSGrad, MARS, Riemannian Adam, sums along an axis (Adafactor, AdamP, SGDP), matrices (Muon,
+Lion-K with the nuclear norm, Shampoo, SOAP, PSGD, ASGO, ROOT), the loss (Polyak steps), noise (random scaling, Gravity)
+and Hessian diagonals (Sophia, AdaHessian, OASIS) are not there yet"""
 HOW = """The largest difference from the authority after 25 steps in float64 on a 6 x 4 matrix and a vector of 4, with
 the gradient 0.5 w + noise, at learning rates 0.1 and 0.001; hyper-parameters are the defaults of the cards. Relative to
 the longest way that a parameter went, where that is above 1. Columns: statement by statement, compiled by JAX, and the

@@ -123,6 +123,23 @@ def cautious(lr: float, moments: int) -> Callable[..., Any]:
     return step
 
 
+def fadam(lr: float) -> Callable[..., Any]:
+    """Algorithm 1 of Hwang 2024, tensor by tensor."""
+
+    def clip(x):
+        return x / max(1.0, np.sqrt(np.mean(x**2)))
+
+    def step(w, g, state, t):
+        m, f = state if t > 1 else (np.zeros_like(w), np.ones_like(w))
+        b = 0.999 * (1 - 0.999 ** (t - 1)) / (1 - 0.999**t)
+        f = b * f + (1 - b) * g**2
+        root = np.sqrt(f) + min(1e-8, 0.01 * np.sqrt(np.mean(g**2)))
+        m = 0.9 * m + 0.1 * clip(g / root)
+        return lr * (m + 0.1 * clip(w / root)), (m, f)
+
+    return step
+
+
 def moments_without_correction(lr: float, decay: float) -> optax.GradientTransformation:
     """Adam without bias correction, put together from optax's moving averages."""
     first, second = optax.ema(0.9, debias=False), optax.ema(0.999, debias=False)
@@ -217,6 +234,8 @@ AUTHORITIES = {
     "normalized_gd": of_optax(
         "optax.contrib.normalize", lambda lr: optax.chain(optax.contrib.normalize(), optax.scale(-lr))
     ),
+    "optimistic_gd": of_optax("optax.optimistic_gradient_descent", optax.optimistic_gradient_descent),
+    "fadam": Authority("NumPy, from the paper", lambda lr: by_hand(fadam(lr), 2)),
     "lion_k_l2": Authority("NumPy, from the paper", lambda lr: by_hand_whole(lion_k(lr))),
     "cautious_lion": Authority("NumPy, from the paper", lambda lr: by_hand(cautious(lr, 1), 1)),
     "cautious_adamw": Authority("NumPy, from the paper", lambda lr: by_hand(cautious(lr, 2), 2)),

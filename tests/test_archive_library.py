@@ -19,7 +19,7 @@ from primitives.text import parse
 
 WHOLE = {
     *("raw_lion", "lars", "lamb", "normalized_gd", "lion_k_l2"),
-    *("cautious_lion", "cautious_adamw", "median_clipping_l2"),
+    *("cautious_lion", "cautious_adamw", "median_clipping_l2", "fadam"),
 }
 """Rules that see whole tensors: there is nothing to join."""
 

@@ -31,14 +31,15 @@ CONVERGE = {  # learning rates that suit the problem; signs of fixed length need
     "ademamix": 1e-3,
     "median_clipping": 1e-2,
     "median_clipping_l2": 1e-2,
+    "optimistic_gd": 1e-2,
     "nadamw": 1e-2,
     "cautious_adamw": 1e-1,
     "cautious_lion": 1e-2,
     "normalized_gd": 1e-2,
     "lion_k_l2": 1e-2,
 }
-"""All but `raw_lion` and `adamw_uncorrected`, whose weight decay is part of the rule, `exponentiated_gradient`, which
-never changes a sign, and those whose steps are in proportion to parameters that begin at zero (`lars`, `lamb`)."""
+"""All but those whose weight decay is part of the rule (`raw_lion`, `adamw_uncorrected`, `fadam`), whose steps are in
+proportion to parameters that begin at zero (`lars`, `lamb`), and `exponentiated_gradient`, which keeps signs."""
 FADING = {"sign_sgd", "signum", "lion", "rmsprop", "adam_uncorrected", "cautious_lion", "normalized_gd", "lion_k_l2"}
 """Rules whose steps do not shrink with the gradient."""
 
