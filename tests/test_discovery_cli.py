@@ -534,3 +534,52 @@ def test_bench_prints_a_page_or_json_and_writes_a_file(pride, monkeypatch):
     assert (status, out, err) == (0, "# Performance\n\n1.25\n", "written: page.md\n")
     assert Path("page.md").read_text() == out
     assert json.loads(pride("bench", "--json")[1]) == {"interpreter_geomean": 1.25, "device": "cpu"}
+
+
+# --- library ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["list", "show", "add"])
+def test_every_command_on_the_library_explains_itself_with_examples(pride, command):
+    status, out, _ = pride("library", command, "--help")
+    assert status == 0
+    assert f"pride library {command}" in out
+    assert "Example" in out
+
+
+def test_the_library_is_listed_whole(pride):
+    status, out, _ = pride("library", "list", "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert [one["name"] for one in found] == list(library.names())
+    assert all(one["summary"] and one["title"] for one in found)
+
+
+def test_a_rule_is_shown_with_formulas_hyper_parameters_and_program(pride):
+    _, text, _ = pride("library", "show", "lion")
+    for part in ("c = beta1 m + (1 - beta1) g", "weight_decay", "Chen et al. 2023", "def train(w, g, m, lr):"):
+        assert part in text
+    _, out, _ = pride("library", "show", "lion", "--json")
+    assert json.loads(out)["hyperparameters"]["beta1"]["default"] == 0.9
+
+
+def test_what_is_added_is_listed_shown_and_exported(pride, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "def train(g, m, lr):\n    m = interp(g, m, 0.9)\n    update = m * lr\n    return update, m\n"
+    )
+    assert pride("library", "add", "mine.py", "--library", "own")[0] == 0
+    assert "mine" in pride("library", "list", "--library", "own")[1]
+    assert "def mine(" in pride("export", "mine", "--library", "own", "--to", "optax")[1]
+    status, _, err = pride("library", "add", "mine.py", "--library", "own")
+    assert status == 1
+    assert "must have a name of its own, got 'mine'" in err
+    status, _, err = pride("library", "show", "mine")
+    assert status == 1
+    assert "a rule must be one of" in err
+
+
+def test_a_rule_is_exported_with_its_hyper_parameters(pride):
+    _, source, _ = pride("export", "lion", "--to", "torch")
+    assert "class Lion(torch.optim.Optimizer):" in source
+    assert "beta1: float = 0.9" in source
+    assert "class Better(" in pride("export", "lion", "--to", "torch", "--name", "better")[1]

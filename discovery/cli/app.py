@@ -48,7 +48,10 @@ for _panel, _commands in {
     for _command in _commands:
         app.command(_command.__name__, help=_help(_command.__doc__ or ""), rich_help_panel=_panel)(_command)
 
-app.add_typer(rules.library, name="library", rich_help_panel="Programs")
+_library = typer.Typer(no_args_is_help=True, help="Known and promoted rules: list, show, add.")
+for _name, _command in {"list": rules.list_rules, "show": rules.show_rule, "add": rules.add_rule}.items():
+    _library.command(_name, help=_help(_command.__doc__ or ""))(_command)
+app.add_typer(_library, name="library", rich_help_panel="Programs")
 
 
 def main() -> None:

@@ -8,12 +8,14 @@ import typer
 from discovery.cli.options import Json, LibraryFolder
 from discovery.cli.output import print_facts, print_json, print_table, remark, say
 
-library = typer.Typer(no_args_is_help=True, help="Known and promoted rules: list, show, add.")
 
-
-@library.command("list", help="List the rules: name, state buffers, inputs and what they are.")
 def list_rules(folder: LibraryFolder = None, as_json: Json = False) -> None:
-    """Lists the rules of the user's own library, if one is named, and the built-in ones."""
+    """List the rules: name, state buffers, inputs and what they are.
+
+    Examples:
+      pride library list
+      pride library list --library my_rules --json
+    """
     from archive.library import load, names
 
     found = []
@@ -38,17 +40,23 @@ def list_rules(folder: LibraryFolder = None, as_json: Json = False) -> None:
     print_table(["name", "state buffers", "inputs", "what it is"], rows)
 
 
-@library.command("show", help="Show a rule: formulas, hyper-parameters, advice, source, program.")
 def show_rule(
     name: Annotated[str, typer.Argument(help="Name of the rule.", show_default=False)],
     folder: LibraryFolder = None,
     as_json: Json = False,
 ) -> None:
-    """Shows the card and the program of a rule."""
+    """Show a rule: formulas, hyper-parameters, advice, source, program.
+
+    Examples:
+      pride library show lion
+      pride library show mine --library my_rules
+    """
     from archive.library import load
+    from primitives.ops import LIBRARY
+    from primitives.text import render
 
     entry = load(name, folder)
-    card, program = entry.card, entry.source("text").rstrip()
+    card, program = entry.card, render(entry.program, LIBRARY).rstrip()
     if as_json:
         print_json(
             {
@@ -82,7 +90,6 @@ def show_rule(
     say(program)
 
 
-@library.command("add", help="Add a program to a library of your own.")
 def add_rule(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="Program text, with a card or without.", show_default=False)
@@ -97,7 +104,14 @@ def add_rule(
         str | None, typer.Option(metavar="NAME", help="Name of the rule. Default: that of the file.")
     ] = None,
 ) -> None:
-    """Adds a program, after its check, to a library; a rule of that name must not be there."""
+    """Add a program to a library of your own, after its check.
+
+    A file without a card gets one. No rule of that name may be there, nor among those of Pride.
+
+    Examples:
+      pride library add mine.py --library my_rules
+      pride library add found.py --library my_rules --name better
+    """
     from archive.library import add
 
     entry = add(file, folder, name)
