@@ -5,7 +5,6 @@ back for error texts and for `pride config`. Nothing here knows a particular set
 """
 
 import json
-import re
 import textwrap
 import types
 import typing
@@ -16,12 +15,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from archive.strict_yaml import read_yaml
 from primitives.names import nearest
-
-MAX_CHARACTERS = 1_000_000
-"""Longest configuration text that is read."""
-MAX_VALUES = 100_000
-"""Most values of a configuration, those that aliases stand for included."""
 
 
 class Section(BaseModel):
@@ -44,79 +39,6 @@ def setting(default: Any, doc: str, *, unit: str = "", **limits: Any) -> Any:
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice and reads the numbers of YAML 1.2.
-
-    YAML 1.1 takes 1e-3 for a text, 1:30 for 90 and 010 for 8.
-    """
-
-
-_NUMBERS = {
-    "tag:yaml.org,2002:int": r"[-+]?(0|[1-9][0-9_]*)|0x[0-9a-fA-F]+",
-    "tag:yaml.org,2002:float": r"[-+]?(\.[0-9]+|[0-9][0-9_]*\.[0-9_]*)([eE][-+]?[0-9]+)?"
-    r"|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-}
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag not in _NUMBERS]
-    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-for _tag, _pattern in _NUMBERS.items():
-    _Loader.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), list("-+.0123456789"))
-
-
-def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[str] = set()
-    for key, _ in node.value:
-        name = str(key.value)
-        if name in seen and key.tag != "tag:yaml.org,2002:merge":
-            raise yaml.MarkedYAMLError(problem=f"the key {name!r} is given twice", problem_mark=key.start_mark)
-        seen.add(name)
-    loader.flatten_mapping(node)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _unique_mapping)
-
-
-def read_yaml(text: str, where: str) -> Any:
-    """Returns what a YAML text says.
-
-    Args:
-        text: YAML of at most a million characters.
-        where: what the text is, for the error.
-
-    Raises:
-        ValueError: it is no YAML; the text names the line.
-    """
-    if len(text) > MAX_CHARACTERS:
-        raise ValueError(f"{where}: a configuration has at most {MAX_CHARACTERS} characters, got {len(text)}")
-    try:
-        data = yaml.load(text, _Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ValueError(f"{where}{line}: not valid YAML: {error.problem or error.context}; mend that line") from None
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{where}: not valid YAML: {text}; mend the file") from None
-    _refuse_bomb(data, where)
-    return data
-
-
-def _refuse_bomb(data: Any, where: str) -> None:
-    """Refuses nested aliases (`&a`, `*a`): a few lines of them can stand for more values than memory holds."""
-    waiting, seen = [data], 0
-    while waiting:
-        one = waiting.pop()
-        seen += 1
-        if seen > MAX_VALUES:
-            raise ValueError(
-                f"{where}: a configuration has at most {MAX_VALUES:,} values, got more; unfold its aliases"
-            )
-        if isinstance(one, dict | list):
-            waiting.extend(one.values() if isinstance(one, dict) else one)
 
 
 def override(data: dict[str, Any], assignment: str) -> None:

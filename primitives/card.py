@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from math import inf, isfinite, nextafter
+from math import inf
 
 _INTERVAL = re.compile(r"([\[(])\s*([^,\s]+)\s*,\s*([^,\s]+)\s*([\])])")
 
@@ -49,13 +49,6 @@ class Interval:
         left, right = "[("[self.low_open], "])"[self.high_open]
         return f"{left}{self.low:g}, {self.high:g}{right}"
 
-    @property
-    def closed(self) -> tuple[float, float]:
-        """The least and the largest float64 in it; an infinite end stays."""
-        low = nextafter(self.low, inf) if self.low_open and isfinite(self.low) else self.low
-        high = nextafter(self.high, -inf) if self.high_open and isfinite(self.high) else self.high
-        return low, high
-
 
 @dataclass(frozen=True, slots=True)
 class HyperParameter:
@@ -73,7 +66,7 @@ class HyperParameter:
     range: Interval
     doc: str
 
-    def check(self, value: float) -> float:
+    def check(self, value: object) -> float:
         """Returns the value as a float.
 
         Raises:
@@ -82,7 +75,7 @@ class HyperParameter:
         number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("nan")
         if number not in self.range:
             raise ValueError(f"{self.name} must be a number in {self.range}, got {value!r}; {self.doc}")
-        return number
+        return number + 0.0  # no -0.0
 
 
 LEARNING_RATE = HyperParameter("learning_rate", None, Interval(0.0, inf, low_open=False), "learning rate")

@@ -76,7 +76,7 @@ def live_statements(frame: Frame, statements: Sequence[Statement]) -> Live:
 
 def canonical_form(frame: Frame, live: Live, vocabulary: Vocabulary, dtype: str) -> Graph:
     """Returns the canonical form of the live statements of a program that was checked; errors as for a graph."""
-    # State that is never written, or always with the value that it has, is zero for ever.
+    # State that is never written is zero for ever, as is (below) state that always gets the value that it has.
     targets = {statement.target for statement in live.statements}
     zero = {i for i in live.state if frame.next_state[i] == frame.state[i] and frame.state[i] not in targets}
     if zero and not _may_be_scalars(frame, live, set(), zero, vocabulary):
@@ -115,7 +115,8 @@ def _may_be_scalars(frame: Frame, live: Live, zero: set[int], idle: set[int], vo
     It is a SCALAR where the state was more, so kinds may fall behind it. Element-wise operations do not mind; one that
     sees whole tensors would.
     """
-    if all(op == COPY or vocabulary[op].scope is Scope.ELEMENT for _, op, _ in live.statements):
+    lift = all(kind.level is not None for kind in frame.kinds)
+    if lift and all(op == COPY or vocabulary[op].scope is Scope.ELEMENT for _, op, _ in live.statements):
         return True  # lower kinds lift wherever higher ones do
     before, now = Kinds(zip((*frame.inputs, *frame.state), frame.kinds, strict=True)), Kinds()
     before.update({frame.state[i]: SCALAR for i in zero})

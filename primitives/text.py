@@ -124,15 +124,15 @@ def read_program(path: str | PathLike[str], interface: Interface, vocabulary: Vo
             language; the message begins with the path.
     """
     try:
-        return parse(_read(Path(path)), interface, vocabulary)
+        return parse(read_text(Path(path)), interface, vocabulary)
     except ProgramError as problem:
         raise ProgramError(f"{path}: {problem}") from None
     except (OSError, ValueError) as problem:  # no permission, a null byte in the path
         raise ProgramError(f"{path}: a program must be a readable file, got: {problem}; check the path") from None
 
 
-def _read(path: Path) -> str:
-    """Reads a file, never more of it than a program may have."""
+def read_text(path: Path) -> str:
+    """Returns the text of a regular file, never more of it than a program may have; errors as for `read_program`."""
     if not path.is_file():
         got = "a folder" if path.is_dir() else "a special file" if path.exists() else "no such file"
         raise ProgramError(f"a program must be a regular file, got {got}; check the path")

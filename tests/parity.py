@@ -237,13 +237,36 @@ AUTHORITIES = {
     "optimistic_gd": of_optax("optax.optimistic_gradient_descent", optax.optimistic_gradient_descent),
     "fadam": Authority("NumPy, from the paper", lambda lr: by_hand(fadam(lr), 2)),
     "lion_k_l2": Authority("NumPy, from the paper", lambda lr: by_hand_whole(lion_k(lr))),
-    "cautious_lion": Authority("NumPy, from the paper", lambda lr: by_hand(cautious(lr, 1), 1)),
-    "cautious_adamw": Authority("NumPy, from the paper", lambda lr: by_hand(cautious(lr, 2), 2)),
+    "cautious_lion": Authority("NumPy, from the authors' code", lambda lr: by_hand(cautious(lr, 1), 1)),
+    "cautious_adamw": Authority("NumPy, from the authors' code", lambda lr: by_hand(cautious(lr, 2), 2)),
     "median_clipping_l2": Authority("NumPy, from the paper", lambda lr: by_hand_whole(median_by_length(lr))),
     "median_clipping": Authority("NumPy, from the paper", lambda lr: by_hand(median(lr), 1)),
     "exponentiated_gradient": Authority("NumPy, from the paper", lambda lr: by_hand(exponentiated(lr), 0)),
 }
 """Whoever a rule is compared with, at the hyper-parameters of its card."""
+
+
+def decayed(step: Callable[..., Any], lr: float, decay: float) -> Callable[..., Any]:
+    """A rule with decoupled weight decay."""
+
+    def with_decay(w, g, state, *rest):
+        update, following = step(w, g, state, *rest)
+        return update + lr * decay * w, following
+
+    return with_decay
+
+
+DECAYED = {
+    "adamw": of_optax("optax.adamw", lambda lr: optax.adamw(lr, weight_decay=0.2)),
+    "nadamw": of_optax("optax.nadamw", lambda lr: optax.nadamw(lr, weight_decay=0.2)),
+    "lion": of_optax("optax.lion", lambda lr: optax.lion(lr, weight_decay=0.2)),
+    "lars": of_optax("optax.lars", lambda lr: optax.lars(lr, weight_decay=0.2)),
+    "lamb": of_optax("optax.lamb", lambda lr: optax.lamb(lr, weight_decay=0.2)),
+    "lion_k_l2": Authority("NumPy", lambda lr: by_hand_whole(decayed(lion_k(lr), lr, 0.2))),
+    "cautious_lion": Authority("NumPy", lambda lr: by_hand(decayed(cautious(lr, 1), lr, 0.2), 1)),
+    "cautious_adamw": Authority("NumPy", lambda lr: by_hand(decayed(cautious(lr, 2), lr, 0.2), 2)),
+}
+"""The same with a weight decay of 0.2, for every rule that has one (but `fadam`, whose default is not 0)."""
 
 
 # --- executions -------------------------------------------------------------------------------------------------------

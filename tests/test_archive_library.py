@@ -1,21 +1,40 @@
 """The library: every rule against an authority in every execution; loading, adding, and what goes wrong."""
 
+import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 import torch
-from parity import AUTHORITIES, EXECUTIONS, by_optax, by_torch, compiled, difference
+from parity import AUTHORITIES, DECAYED, EXECUTIONS, by_optax, by_torch, compiled, difference
 
 from archive import library
 from primitives.ops import HERO
 from primitives.program import OPTIMIZER, ProgramError
 from primitives.text import parse
+
+MINE = '''"""
+title: Mine
+summary: a rule of my own
+hyperparameters:
+  beta: {range: "[0, 1)", doc: "decay rate"}
+"""
+
+
+def train(g, m, lr):
+    beta = 0.5
+    m = interpolate(g, m, beta)
+    update = m * lr
+    return update, m
+'''
 
 WHOLE = {
     *("raw_lion", "lars", "lamb", "normalized_gd", "lion_k_l2"),
@@ -37,6 +56,26 @@ def test_parity(name, execution):
         return
     for lr in (0.1, 1e-3):
         assert difference(name, execution, lr) < 1e-12
+
+
+@pytest.mark.parametrize("name", DECAYED)
+def test_weight_decay_is_that_of_the_authority(name):
+    entry = library.load(name)
+    for lr in (0.1, 1e-3):
+        expected = DECAYED[name].train(lr)
+        for found in (
+            by_optax(entry.optax(lr, weight_decay=0.2)),
+            by_torch(lambda params, lr=lr: entry.torch(params, lr, weight_decay=0.2)),
+        ):
+            for a, b in zip(found, expected, strict=True):
+                np.testing.assert_allclose(a, b, rtol=0.0, atol=1e-12)
+
+
+def test_every_weight_decay_has_an_authority():
+    own = {
+        name for name in library.names() if "weight_decay" in [p.name for p in library.load(name).card.hyperparameters]
+    }
+    assert own == {*DECAYED, "fadam"}
 
 
 def test_bias_correction_is_seen():
@@ -82,27 +121,113 @@ def test_an_unknown_or_impossible_value_is_told():
         entry.source("jax")
 
 
+@pytest.mark.parametrize(
+    "value", [7.0, np.float32(7.0), jnp.float32(7.0), torch.tensor(7.0), "0.9", None, True, float("nan")]
+)
+def test_a_value_of_any_type_is_checked(value):
+    entry = library.load("adam")
+    with pytest.raises(ValueError, match=r"beta1 must be a number in \[0, 1\), got"):
+        entry.optax(1e-3, beta1=value)
+    with pytest.raises(ValueError, match=r"beta1 must be a number in \[0, 1\), got"):
+        entry.torch([torch.zeros(1)], beta1=value)
+
+
+def test_a_negative_zero_is_zero():
+    assert not np.signbit(library.load("adam").card.hyperparameters[2].check(-0.0))
+
+
+@pytest.mark.parametrize("quotes", ['"""', '""""', '"', "\\", "\\N"])
+def test_the_text_of_a_card_is_never_code(tmp_path, quotes):
+    hidden = f"x{quotes} + str(open({str(tmp_path / 'seen')!r}, 'w')) + {quotes}x"
+    folder = tmp_path / "own"
+    folder.mkdir()
+    loaded = []
+    for place in ("title", "summary", "advice", "source", "mathematics", "doc"):
+        text = MINE.replace("title: Mine", f"{place}: {json.dumps(hidden)}\ntitle: Mine")
+        if place in ("title", "summary"):
+            text = re.sub(rf"^{place}: (Mine|a rule.*)$", "", text, flags=re.MULTILINE)
+        if place == "doc":
+            text = MINE.replace('doc: "decay rate"', f"doc: {json.dumps(hidden)}")
+        (folder / f"{place}.py").write_text(text.replace('"""', "'''", 1)[::-1].replace('"""', "'''", 1)[::-1])
+        try:
+            entry = library.load(place, folder)
+        except ValueError:
+            continue  # too long a title is refused
+        loaded.append(place)
+        for target in ("optax", "torch", "python"):
+            exec(entry.source(target), {})
+    assert len(loaded) >= 3
+    assert not (tmp_path / "seen").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# a remark\n" + MINE,
+        MINE.replace('"""', 'r"""', 1),
+        "# a remark\ndef train(g, lr):\n    update = g * lr\n    return update\n",
+    ],
+)
+def test_what_is_added_can_be_loaded(tmp_path, text):
+    (tmp_path / "mine.py").write_text(text)
+    added = library.add(tmp_path / "mine.py", tmp_path / "own", "again")
+    assert library.load("again", tmp_path / "own") == added
+
+
+@pytest.mark.parametrize("name", ["no", "null", "a" * 60])
+def test_any_name_makes_a_card(tmp_path, name):
+    file = tmp_path / "a: b, a file with a name of more than sixty letters, to be cut somewhere.py"
+    file.write_text("def train(g, lr):\n    update = g * lr\n    return update\n")
+    assert library.add(file, tmp_path / "own", name).card.name == name
+
+
+@pytest.mark.parametrize("name", ["_hid", "__init__", "none", "true", "class", "torch", "a b"])
+def test_a_name_that_makes_no_code_is_refused(tmp_path, name):
+    (tmp_path / "mine.py").write_text(MINE)
+    with pytest.raises(ValueError, match="must be named by a"):
+        library.add(tmp_path / "mine.py", tmp_path / "own", name)
+
+
+@pytest.mark.parametrize("name", ["step", "weights", "group", "self", "m_state", "MineState", "mine_step", "lr", "g"])
+def test_a_hyper_parameter_has_a_name_of_its_own(tmp_path, name):
+    (tmp_path / "mine.py").write_text(MINE.replace("beta", name))
+    with pytest.raises(ValueError, match=r"must have a name of its own|exactly one line assigns a constant"):
+        library.add(tmp_path / "mine.py", tmp_path / "own")
+
+
+def test_a_hyper_parameter_has_its_value_before_it_is_used(tmp_path):
+    text = MINE.replace("    beta = 0.5\n", "").replace("    update", "    beta = 0.5\n    update")
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(ProgramError, match="a variable must have a value before it is used, got 'beta'"):
+        library.add(tmp_path / "mine.py", tmp_path / "own")
+
+
+def test_of_many_who_add_one_name_one_wins(tmp_path):
+    for i in range(4):
+        (tmp_path / f"f{i}.py").write_text(MINE.replace("0.5", f"0.{i + 1}"))
+    code = "import sys; from pathlib import Path; from archive.library import add; add(Path(sys.argv[1]), 'own', 'one')"
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / f"f{i}.py")],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(4)
+    ]
+    ends = [(process.communicate()[1], process.returncode) for process in started]
+    assert sorted(code for _, code in ends) == [0, 1, 1, 1]
+    assert all("must have a name of its own" in text for text, code in ends if code)
+    assert sorted(path.name for path in (tmp_path / "own").iterdir()) == ["library.yaml", "one.py"]
+
+
 def test_an_unknown_rule_names_the_nearest():
     with pytest.raises(ValueError, match="got 'lionn'; did you mean 'lion'"):
         library.load("lionn")
 
 
 # --- folders ----------------------------------------------------------------------------------------------------------
-
-MINE = '''"""
-title: Mine
-summary: a rule of my own
-hyperparameters:
-  beta: {range: "[0, 1)", doc: "decay rate"}
-"""
-
-
-def train(g, m, lr):
-    beta = 0.5
-    m = interpolate(g, m, beta)
-    update = m * lr
-    return update, m
-'''
 
 
 def test_a_program_is_added_and_loaded(tmp_path):
@@ -141,7 +266,7 @@ def test_a_published_program_gets_a_card(tmp_path):
         (("[0, 1)", "[0.6, 1)"), r"beta must be a number in \[0.6, 1\), got 0.5"),
         (("beta: {", "gamma: {"), "exactly one line assigns a constant to"),
         (("beta = 0.5", "beta = lr"), "exactly one line assigns a constant to"),
-        (("title: Mine", "title: {"), "a card must be YAML"),
+        (("title: Mine", "title: {"), "its card.*: not valid YAML"),
         (("a rule of my own", "a rule of my own " * 9), "must fit on a line of 105 characters, got"),
         (("beta: {range", "beta: {rank"), r"no keys but range, doc, got 'rank'"),
         (("title: Mine\n", "title: Mine\nlearning_rate: -1\n"), "'learning_rate' of a card must be a number from 0"),
@@ -268,6 +393,21 @@ def test_what_pytorch_expects_of_an_optimizer(name):
         entry.torch([sparse], 0.1).step()
 
 
+def test_a_late_parameter_counts_its_own_steps():
+    """As in torch.optim.Adam: bias correction begins with the first gradient."""
+    found = []
+    for make in (lambda params: library.load("adam").torch(params, 0.1), lambda params: torch.optim.Adam(params, 0.1)):
+        early, late = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(3))
+        optimizer = make([early, late])
+        for step in range(20):
+            early.grad = torch.ones(3) / (1 + step)
+            late.grad = torch.ones(3) if step >= 10 else None
+            optimizer.step()
+        found.append((early.detach(), late.detach()))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 @pytest.mark.parametrize("name", ["adamw", "lion", "raw_lion"])
 def test_it_runs_compiled(name):
     eager, _ = trained(lambda params: library.load(name).torch(params, 0.01), 4)
@@ -293,7 +433,8 @@ def test_types_are_kept(dtype, foreach):
         optimizer.step()
     for p in params:
         assert p.dtype == dtype
-        assert all(value.dtype == dtype and value.shape == p.shape for value in optimizer.state[p].values())
+        buffers = [value for name, value in optimizer.state[p].items() if name != "step"]
+        assert all(value.dtype == dtype and value.shape == p.shape for value in buffers)
         assert (p < 1.0).all()
 
 

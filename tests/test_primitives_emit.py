@@ -102,8 +102,9 @@ def run_optax(source: str, inputs: list[dict], name: str = "rule") -> np.ndarray
 
 
 def run_torch(source: str, inputs: list[dict], name: str = "rule") -> np.ndarray:
-    """What the step function says to subtract, in float64."""
-    step = load(source)[f"{name}_step"]
+    """What the step function says to subtract, in float64; state is written as the optimizer writes it."""
+    module = load(source)
+    step = module[f"{name}_step"]
     given = {key: one.annotation for key, one in inspect.signature(step).parameters.items()}
     lists = sum(str(annotation).startswith("list") for annotation in given.values())
     states = [[torch.zeros_like(torch.tensor(x)) for x in tree(inputs[0]["w"]).values()] for _ in range(lists - 2)]
@@ -111,16 +112,13 @@ def run_torch(source: str, inputs: list[dict], name: str = "rule") -> np.ndarray
     for row in inputs:
         arrays = [[torch.tensor(x) for x in tree(row[key]).values()] for key in ("g", "w")]
         scalars = {key: torch.tensor(float(row[key]), dtype=torch.float64) for key in given if key in ("lr", "t")}
-        updates, *following = step(*arrays, *states, **scalars)
-        lifted = [
-            [
-                torch.as_tensor(new, dtype=torch.float64).expand(old.shape)
-                for new, old in zip(news, arrays[0], strict=True)
-            ]
-            for news in (updates, *following)
+        results = step(*arrays, *states, **scalars)
+        updates = [
+            torch.as_tensor(new, dtype=torch.float64).expand(old.shape).clone().numpy()
+            for new, old in zip(results[0], arrays[0], strict=True)
         ]
-        states = lifted[1:]
-        rows.append(flat(dict(zip(NAMES, lifted[0], strict=True))))
+        module["write"]([*arrays, *states], results)
+        rows.append(flat(dict(zip(NAMES, updates, strict=True))))
     return np.stack(rows)
 
 
@@ -353,6 +351,27 @@ def test_a_variable_may_have_the_name_of_the_rule():
     honest = band(canonical(program), LIBRARY, LAYOUT, inputs)
     honest.check(run_python(emit_python(program, LIBRARY, Card("lion"), "float64"), inputs))
     honest.check(run_optax(emit_optax(program, LIBRARY, Card("lion"), dtype="float64"), inputs, "lion"))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("update = a + g", "a = w"),  # state that is handed what is overwritten
+        ("update = a + b", "b = a", "a = g"),
+        ("old = abs(a)", "a = a + g", "update = a - old"),
+        ("update = divide(g, -2.0)", "a = power(-2.0, a)"),
+        ("a = where(g, 1.0, 0.0)", "b = where(1.0, g, 0.0)", "update = a + b"),
+        ("p = a * g", "a = b", "update = p + a", "b = update"),
+        ("p = a * b", "a = p + g", "b = a * a", "update = b + p"),
+        ("i = g", "update = i", "a = w * i", "b = interpolate(0.5, a, 0.5)"),
+    ],
+)
+def test_torch_writes_state_as_the_program_means_it(lines):
+    body = "".join(f"    {line}\n" for line in lines)
+    program = program_of(f"def train(w, g, a, b, lr):\n{body}    return update, a, b\n")
+    inputs = draw_inputs(0)
+    honest = band(canonical(program), LIBRARY, LAYOUT, inputs)
+    honest.check(run_torch(emit_torch(program, LIBRARY, Card("rule"), "float64"), inputs))
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

@@ -9,11 +9,13 @@ language of `primitives.text`, which is parsed and never imported. A name is loo
 that is given, then in the one that comes with Pride (`rules`).
 """
 
+import ast
+import json
 import linecache
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module, resources
@@ -23,21 +25,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import yaml
-
 from archive.library.card import read_card
+from archive.strict_yaml import read_yaml
 from primitives.card import Card, HyperParameter
-from primitives.emit import emit_optax, emit_python, emit_text, emit_torch
+from primitives.emit import emit
 from primitives.emit.module import class_name, read_rule
 from primitives.names import nearest
 from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER, Program, ProgramError, key_of
-from primitives.text import MAX_TEXT, parse
+from primitives.syntax import tree
+from primitives.text import parse, read_text
 
 FORMAT = 1
 """Format of the folders that this version reads and writes, in `library.yaml`."""
-TARGETS = ("optax", "torch", "python", "text")
-"""What a rule can be written as."""
 _BUILT_IN = Path(str(resources.files(__name__).joinpath("rules")))
 _MARK = "library.yaml"
 
@@ -70,12 +70,7 @@ class Entry:
         Raises:
             ValueError: an unknown target.
         """
-        if target == "text":
-            return emit_text(self.program, LIBRARY, "float64")
-        emit = {"optax": emit_optax, "torch": emit_torch, "python": emit_python}.get(target)
-        if emit is None:
-            raise ValueError(f"a target must be one of {', '.join(TARGETS)}, got {target!r}{nearest(target, TARGETS)}")
-        return emit(self.program, LIBRARY, self.card, "float64")
+        return emit(target, self.program, LIBRARY, self.card, "float64")
 
     @property
     def optax(self) -> Callable[..., Any]:
@@ -85,7 +80,7 @@ class Entry:
         the hyper-parameters, so that `optax.inject_hyperparams(entry.optax)` finds them. It raises a ValueError for an
         unknown hyper-parameter, one out of range or no learning rate, an ImportError where optax is not installed.
         """
-        _require("optax", "optax")
+        _require("optax")
         rate = self.card.learning_rate
         parameters = [Parameter("learning_rate", Parameter.POSITIONAL_OR_KEYWORD, default=rate.default)]
         parameters += [
@@ -129,7 +124,7 @@ class Entry:
             ValueError: an unknown hyper-parameter, one out of range, no learning rate.
             ImportError: PyTorch is not installed.
         """
-        _require("torch", "torch")
+        _require("torch")
         make = getattr(_module(self, "torch"), class_name(self.card))
         used = signature_of(make).parameters
         given = {name: value for name, value in self._checked(hyperparameters).items() if name in used}
@@ -159,16 +154,18 @@ class Entry:
 
 def _checked(parameter: HyperParameter, value: Any) -> Any:
     """Returns a value that is in range; schedules and arrays are left to the optimizer."""
-    if isinstance(value, int | float):
+    if isinstance(value, int | float | str | bytes) or value is None:
         return parameter.check(value)
+    with suppress(TypeError):  # what a schedule and a traced array raise: they have no number, or none yet
+        parameter.check(float(value))
     return value
 
 
-def _require(module: str, extra: str) -> None:
+def _require(module: str) -> None:
     try:
         import_module(module)
     except ImportError as error:
-        raise ImportError(f"{module} must be installed for this, got: {error}; pip install 'pride[{extra}]'") from None
+        raise ImportError(f"{module} must be installed for this, got: {error}; pip install {module}") from None
 
 
 @lru_cache(maxsize=256)
@@ -215,7 +212,7 @@ def load(name: str, folder: str | os.PathLike[str] | None = None) -> Entry:
         if path in _files(place):
             return read(path)
     known = names(folder)
-    hint = nearest(name, known) or "; choose one of them"
+    hint = nearest(str(name), known) or "; choose one of them"
     raise ValueError(f"a rule must be one of {', '.join(known)}, got {name!r}{hint}")
 
 
@@ -235,8 +232,7 @@ def read(path: Path) -> Entry:
         ValueError: the card is not as it must be, or does not fit the program; the text begins with the path.
     """
     try:
-        content = path.read_bytes()[: MAX_TEXT + 1].decode("utf-8-sig")
-        return _entry(content, path)
+        return _entry(read_text(path), path)
     except ProgramError as problem:
         raise ProgramError(f"{path}: {problem}") from None
     except (OSError, ValueError) as problem:
@@ -270,38 +266,40 @@ def add(source: Path, folder: str | os.PathLike[str], name: str | None = None) -
     if name in known:
         raise ValueError(f"a new rule must have a name of its own, got {name!r}, which is there; give another name")
     try:
-        content = source.read_bytes()[: MAX_TEXT + 1].decode("utf-8-sig")
-        program = parse(content, OPTIMIZER, LIBRARY)
-        if not content.lstrip().startswith(('"""', "'''")):
-            content = f'"""\ntitle: {name}\nsummary: an update rule of {source.name}\n"""\n\n\n{content.strip()}\n'
-        card = read_card(content, name, program)
-        read_rule(program, LIBRARY, card, "float64")
+        content = read_text(source)
+        if ast.get_docstring(tree(content)) is None:
+            title, summary = json.dumps(name[:40]), json.dumps(f"an update rule of {source.name}"[:60])
+            content = f'"""\ntitle: {title}\nsummary: {summary}\n"""\n\n\n{content.strip()}\n'
+        entry = _entry(content, place / f"{name}.py")
     except ProgramError as problem:
         raise ProgramError(f"{source}: {problem}") from None
     except (OSError, ValueError) as problem:
         raise ValueError(f"{source}: {problem}") from None
     try:
         place.mkdir(parents=True, exist_ok=True)
-        if not (place / _MARK).exists():
+        with suppress(FileExistsError):
             _write(place / _MARK, f"format: {FORMAT}\n")
         _write(place / f"{name}.py", content)
+    except FileExistsError:
+        raise ValueError(
+            f"a new rule must have a name of its own, got {name!r}, which is there; give another name"
+        ) from None
     except OSError as problem:
         raise ValueError(f"a library must be a folder that can be written, got {place}: {problem.strerror}") from None
-    return Entry(card, content, place)
+    return entry
 
 
 def _write(path: Path, content: str) -> None:
-    """Writes a file in one piece: whoever looks finds all of it or none."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Writes a new file in one piece: whoever looks finds all of it or none, and of two who write one is refused."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        with temporary.open("x", encoding="utf-8") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        os.link(temporary, path)  # unlike a renaming it fails where the file is there
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _places(folder: str | os.PathLike[str] | None) -> tuple[Path, ...]:
@@ -314,8 +312,8 @@ def _places(folder: str | os.PathLike[str] | None) -> tuple[Path, ...]:
     mark = place / _MARK
     if mark.exists():
         try:
-            found = yaml.safe_load(mark.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
+            found = read_yaml(mark.read_text("utf-8"), str(mark))
+        except (OSError, UnicodeDecodeError) as problem:
             raise ValueError(f"{mark}: must say `format: {FORMAT}`, got {problem}; mend it") from None
         number = found.get("format") if isinstance(found, dict) else None
         if type(number) is not int or number < 1:

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import yaml
-
+from archive.strict_yaml import read_yaml
 from primitives.card import LEARNING_RATE, Card, HyperParameter, Interval
 from primitives.names import nearest
 from primitives.program import Program, constant_of
@@ -32,8 +31,10 @@ def read_card(content: str, name: str, program: Program) -> Card:
             identifier.
         ProgramError: a hyper-parameter that the program does not assign a constant to.
     """
-    if not name.isidentifier() or not name.isascii():
-        raise ValueError(f"a rule must be named by a Python identifier, got {name!r}; rename the file")
+    if not name.isidentifier() or not name.isascii() or name[0] == "_":
+        raise ValueError(
+            f"a rule must be named by a Python identifier without a leading _, got {name!r}; rename the file"
+        )
     found = _mapping(_yaml(ast.get_docstring(tree(content))), _KEYS, "a card")
     for key in _REQUIRED:
         if key not in found:
@@ -63,10 +64,7 @@ def read_card(content: str, name: str, program: Program) -> Card:
 def _yaml(docstring: str | None) -> Any:
     if docstring is None:
         raise ValueError("a rule must begin with its card, YAML in a docstring, got none; add title and summary")
-    try:
-        return yaml.safe_load(docstring)
-    except (yaml.YAMLError, RecursionError, ValueError) as problem:
-        raise ValueError(f"a card must be YAML, got: {' '.join(str(problem).split())}; mend it") from None
+    return read_yaml(docstring, "its card")
 
 
 def _mapping(found: Any, keys: tuple[str, ...] | None, what: str) -> Mapping[str, Any]:
@@ -80,7 +78,7 @@ def _mapping(found: Any, keys: tuple[str, ...] | None, what: str) -> Mapping[str
 
 def _rate(value: Any) -> float:
     try:
-        return LEARNING_RATE.check(float(value) if isinstance(value, str) else value)  # YAML 1.1 takes 1e-3 for a text
+        return LEARNING_RATE.check(value)
     except ValueError:
         raise ValueError(f"'learning_rate' of a card must be a number from 0, got {value!r}; mend it") from None
 

@@ -12,7 +12,6 @@ from discovery.cli.output import key_text, print_facts, print_json, remark, say
 
 if TYPE_CHECKING:
     from evaluators.domain import Domain
-    from primitives.card import Card
     from primitives.program import Program
 
 Target = Literal["text", "python", "optax", "torch"]
@@ -175,6 +174,7 @@ def export(
     """
     from evaluators.domain import load
     from primitives.card import LEARNING_RATE, Card
+    from primitives.emit import emit
 
     if number is None:
         from archive import library
@@ -195,7 +195,7 @@ def export(
         card, dtype = Card(f"rule_{number}", learning_rate=replace(LEARNING_RATE, default=rate)), where.dtype
     if name is not None:
         card = replace(card, name=name)
-    written = _emit(program, where, to, card, dtype)
+    written = emit(to, program, where.vocabulary, card, dtype)
     if out is None:
         say(written.rstrip())
     else:
@@ -216,12 +216,3 @@ def _of_run(folder: Path, number: int) -> "tuple[Domain, Program, float | None]"
         record = find_program(store, number)
         program = parse(record.text, domain.interface, domain.vocabulary)
         return domain, program, best_learning_rate(store, record)
-
-
-def _emit(program: "Program", domain: "Domain", to: Target, card: "Card", dtype: str) -> str:
-    from primitives import emit
-
-    if to == "text":
-        return emit.emit_text(program, domain.vocabulary, dtype)
-    write = {"python": emit.emit_python, "optax": emit.emit_optax, "torch": emit.emit_torch}[to]
-    return write(program, domain.vocabulary, card, dtype)

@@ -20,7 +20,11 @@ def list_rules(folder: LibraryFolder = None, as_json: Json = False) -> None:
 
     found = []
     for name in names(folder):
-        entry = load(name, folder)
+        try:
+            entry = load(name, folder)
+        except ValueError as problem:  # one that can't be read hides no other
+            remark(f"left out: {problem}")
+            continue
         signature = entry.program.signature
         found.append(
             {

@@ -1,6 +1,7 @@
 """A module of source around the body of an update rule: what Python-like targets share."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from inspect import signature
 from textwrap import indent, wrap
 
@@ -8,6 +9,7 @@ from primitives.card import Card, HyperParameter, Interval
 from primitives.emit.loops import WIDTH, Body, Dialect
 from primitives.emit.naming import RESERVED
 from primitives.emit.readable import Rule, readable, readable_program
+from primitives.graph import check_kinds
 from primitives.kinds import TENSOR
 from primitives.primitive import Primitive, Scope, Vocabulary
 from primitives.program import Program, ProgramError, with_open
@@ -48,17 +50,19 @@ def read_rule(program: Program, vocabulary: Vocabulary, card: Card, dtype: str) 
         ValueError: the name is no identifier, or one that the source uses itself.
     """
     name, own = card.name, [parameter.name for parameter in card.hyperparameters]
-    for parameter in own:
-        if parameter in {*RESERVED, "w", "g", "lr", "t"}:
-            raise ValueError(f"a hyper-parameter must have a name of its own, got {parameter!r}; rename it")
+    check_kinds(program, vocabulary)  # as it stands too: a hyper-parameter has its value before it is used
     program = with_open(program, own)
     operations = {s.op: vocabulary[s.op] for s in program.statements if s.op in vocabulary}
     functions = [operation.name for operation in operations.values() if operation.scope is Scope.MODEL]
-    if not name.isidentifier() or not name.isascii() or name in {*RESERVED, *functions}:
+    derived = {class_name(card), f"{class_name(card)}State", f"{name}_step"}
+    for parameter in own:
+        if parameter in {*RESERVED, *functions, *derived, *(f"{state}_state" for state in program.signature.state)}:
+            raise ValueError(f"a hyper-parameter must have a name of its own, got {parameter!r}; rename it")
+    if not name.isidentifier() or not name.isascii() or {name, *derived} & {*RESERVED, *functions}:
         raise ValueError(f"a rule must be named by a free Python identifier, got {name!r}; choose another name")
     ranges = {parameter.name: parameter.range for parameter in card.hyperparameters}
     ranges |= {"lr": card.learning_rate.range, "t": Interval(1.0, low_open=False)}
-    rule = readable(program, vocabulary, dtype, [name, *functions], ranges)
+    rule = readable(program, vocabulary, dtype, [name, *derived, *functions], ranges)
     data = [rule.names[ref] for ref in range(len(rule.graph.inputs))]
     if not set(data) <= {"w", "g", "lr", "t", *own} or len(rule.output) != 1:
         raise ProgramError(
@@ -68,6 +72,19 @@ def read_rule(program: Program, vocabulary: Vocabulary, card: Card, dtype: str) 
     if any(kind != TENSOR for kind in rule.graph.state_kinds):
         raise ProgramError("the state of an optimizer must be TENSOR; export the program as text")
     return rule
+
+
+def plain(card: Card) -> Card:
+    """Returns a card whose texts can stand in docstrings: what would end one, or escape a letter, is not in them."""
+
+    def text(words: str) -> str:
+        return words.replace("\\", "/").replace('"', "'")
+
+    return replace(
+        card,
+        **{field: text(getattr(card, field)) for field in ("title", "summary", "mathematics", "source", "advice")},
+        hyperparameters=tuple(replace(one, doc=text(one.doc)) for one in card.hyperparameters),
+    )
 
 
 def write_model_side(body: Body, dialect: Dialect, shared: Mapping[str, str] = _MODEL_SIDE) -> list[str]:
@@ -101,7 +118,7 @@ def write_module(
     shown = card.mathematics.strip() or render(readable_program(rule), vocabulary)
     parts = [card.heading, indent(shown.rstrip(), "    "), use.strip()]
     parts += [_wrap(text) for text in (card.advice, card.source and f"Source: {card.source}") if text]
-    text = "\n\n".join(parts).replace("\\", "\\\\").replace('"""', '""')
+    text = "\n\n".join(parts)
     return "\n\n\n".join((f'"""{text}\n"""\n\n{imports}', *definitions)) + "\n"
 
 

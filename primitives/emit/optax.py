@@ -7,6 +7,7 @@ from primitives.emit.module import (
     class_name,
     header,
     parameters,
+    plain,
     read_rule,
     write_model_side,
     write_module,
@@ -49,6 +50,7 @@ def emit_optax(program: Program, vocabulary: Vocabulary, card: Card, dtype: str 
         ProgramError: the program is not valid, or no update rule.
         ValueError: the name is no identifier.
     """
+    card = plain(card)
     rule = read_rule(program, vocabulary, card, dtype)
     dialect = Dialect(
         xp="jnp",

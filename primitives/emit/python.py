@@ -2,7 +2,7 @@
 
 from primitives.card import Card
 from primitives.emit.loops import Body, Dialect, number, write_body
-from primitives.emit.module import arguments, header, parameters, read_rule, write_model_side, write_module
+from primitives.emit.module import arguments, header, parameters, plain, read_rule, write_model_side, write_module
 from primitives.emit.readable import Rule
 from primitives.primitive import Vocabulary
 from primitives.program import Program
@@ -42,6 +42,7 @@ def emit_python(program: Program, vocabulary: Vocabulary, card: Card, dtype: str
         ProgramError: the program is not valid, or no update rule.
         ValueError: the name is no identifier.
     """
+    card = plain(card)
     rule = read_rule(program, vocabulary, card, dtype)
     dialect = Dialect(
         xp="np",

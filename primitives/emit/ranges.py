@@ -1,8 +1,9 @@
 """Which values of a rule can never be negative: interval arithmetic, over all steps.
 
 `sqrt` of the language takes |x| and `divide` looks at the sign of a zero; where the value can't be negative the source
-says `sqrt(v)` and `m / v`, as people write it. An interval holds every value but NaN. That its low end is at least 0
-also says that the value is never -0.
+says `sqrt(v)` and `m / v`, as people write it. An interval holds every value but NaN, in every floating-point type from
+bfloat16 up: ends are moved outwards by more than rounding moves values, unless they came of 0, 1 and infinity alone,
+which no rounding moves. That the low end is at least 0 also says that the value is never -0.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,9 @@ Bounds = tuple[float, float]
 ANY: Bounds = (-inf, inf)
 _BELOW_ZERO = -5e-324
 """The low end of what may be -0."""
+_SLACK = 2.0**-6
+"""How far ends are moved, relatively; bfloat16 rounds by 2^-9."""
+_EXACT = (0.0, 1.0, -1.0, inf, -inf, _BELOW_ZERO)
 _ROUNDS = 4
 """Steps that are followed exactly before growing ends of state are taken to be infinite."""
 
@@ -28,7 +32,7 @@ def bounds(graph: Graph, given: Mapping[str, Interval]) -> list[Bounds]:
         graph: a checked or canonical graph, whose state is zero at first.
         given: ranges of data inputs; others may be any number.
     """
-    inputs = [given[name].closed if name in given else ANY for name in graph.inputs]
+    inputs = [(given[name].low, given[name].high) if name in given else ANY for name in graph.inputs]
     state: list[Bounds] = [(0.0, 0.0)] * len(graph.state)
     for step in range(2 * _ROUNDS):
         values = _step(graph, inputs, state)
@@ -43,10 +47,20 @@ def bounds(graph: Graph, given: Mapping[str, Interval]) -> list[Bounds]:
 
 def _step(graph: Graph, inputs: Sequence[Bounds], state: Sequence[Bounds]) -> list[Bounds]:
     constants = [(c, c) if c or str(c) == "0.0" else (_BELOW_ZERO, 0.0) for c in graph.constants]
-    values = [*inputs, *state, *constants]
+    values = [*inputs, *state, *map(_outwards, constants)]
     for op, args in graph.nodes:
-        values.append(_KNOWN[op](*[values[a] for a in args]) if op in _KNOWN else ANY)
+        known = [values[a] for a in args]
+        found = _KNOWN[op](*known) if op in _KNOWN else ANY
+        exact = all(end in _EXACT for ends in known for end in ends)
+        values.append(found if exact else _outwards(found))
     return values
+
+
+def _outwards(ends: Bounds) -> Bounds:
+    low, high = (
+        end if end in _EXACT else end + side * _SLACK * abs(end) for end, side in zip(ends, (-1, 1), strict=True)
+    )
+    return low, high
 
 
 def _union(a: Bounds, b: Bounds) -> Bounds:
@@ -122,7 +136,9 @@ def _power(x: Bounds, y: Bounds) -> Bounds:
 
 
 def _maximum(a: Bounds, b: Bounds) -> Bounds:
-    return max(a[0], b[0]), max(a[1], b[1])
+    low = max(a[0], b[0])
+    # of a zero and -0 array modules return either
+    return (_BELOW_ZERO if low == 0.0 and min(a[0], b[0]) < 0.0 else low), max(a[1], b[1])
 
 
 def _minimum(a: Bounds, b: Bounds) -> Bounds:

@@ -1,6 +1,7 @@
 """A `torch.optim.Optimizer`: one module that needs only PyTorch."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import isfinite
 
 from primitives.card import Card, HyperParameter
@@ -10,12 +11,13 @@ from primitives.emit.module import (
     class_name,
     header,
     parameters,
+    plain,
     read_rule,
     write_model_side,
     write_module,
 )
 from primitives.emit.readable import Line, Rule
-from primitives.kinds import LEAF
+from primitives.kinds import LEAF, TENSOR, Kind
 from primitives.primitive import Scope, Vocabulary
 from primitives.program import Program
 
@@ -51,13 +53,18 @@ _USE = """As an optimizer of PyTorch:
 _WRITE = '''\
 def write(lists: list[list[Tensor]], results: list[list[Any]]) -> None:
     """Subtracts the updates from the parameters and gives the state its next values; `lists` begins with gradients."""
+    held = {id(x) for tensors in lists[1:] for x in tensors}
     updates, *following = results
+    states = [
+        # what is about to be overwritten is needed as it was
+        [(old, new.clone() if id(new) in held else new) for old, new in zip(*both, strict=True) if new is not old]
+        for both in zip(lists[2:], following, strict=True)
+    ]
     for w, update in zip(lists[1], updates, strict=True):
         w.sub_(update)
-    for olds, news in zip(lists[2:], following, strict=True):
-        for old, new in zip(olds, news, strict=True):
-            if new is not old:
-                old.copy_(torch.as_tensor(new))'''
+    for pairs in states:
+        for old, new in pairs:
+            old.copy_(torch.as_tensor(new))'''
 
 _ADVANCE = '''\
 PIECE = 1 << 16
@@ -108,16 +115,17 @@ def emit_torch(program: Program, vocabulary: Vocabulary, card: Card, dtype: str 
         ProgramError: the program is not valid, or no update rule.
         ValueError: the name is no identifier.
     """
+    card = plain(card)
     rule = read_rule(program, vocabulary, card, dtype)
     dialect = Dialect(
         xp="torch",
         scalar=lambda source: f"torch.tensor({source}, dtype=torch.float64)",
         trees={"w": "weights", "g": "grads"},
-        state=lambda variable: f"{variable}s",
+        state=lambda variable: f"{variable}_state",
         like="g",
         full=lambda like, value: f"torch.zeros_like({like}) + {value}",
-        fuse=_fuse,
-        spell=_spell,
+        fuse=partial(_fuse, kinds=rule.graph.kinds),
+        spell=partial(_spell, kinds=rule.graph.kinds),
     )
     body = write_body(rule, vocabulary, dialect)
     own = parameters(card, rule)
@@ -138,12 +146,17 @@ def emit_torch(program: Program, vocabulary: Vocabulary, card: Card, dtype: str 
 
 _FUSED = "addcmul"
 """Operation of a line `target = a + b * c`, with the arguments a, b, c."""
+_NONZERO = {"divide": (1, "{0} / {1}"), "power": (0, "torch.pow({0}, {1})")}
+"""Operations that guard against -0: which argument, and the call where that is a constant (0 has no guard anyway)."""
 _CALLS = {"add": "add", "subtract": "sub", "multiply": "mul", _FUSED: "addcmul"}
 """What stands for an operator where the result is written into a tensor."""
 
 
-def _fuse(lines: list[Line], uses: Mapping[int, int]) -> list[Line]:
-    """Joins a product of variables with the sum that alone uses it: one pass over memory instead of two."""
+def _fuse(lines: list[Line], uses: Mapping[int, int], kinds: Sequence[Kind]) -> list[Line]:
+    """Joins a product of variables with the sum that alone uses it: one pass over memory instead of two.
+
+    Where parameters are on a GPU, scalars stay on the CPU, and of the operands of `addcmul` only the last may be there.
+    """
     fused: list[Line] = []
     for line in lines:
         joined = None
@@ -152,10 +165,10 @@ def _fuse(lines: list[Line], uses: Mapping[int, int]) -> list[Line]:
             other = line.args[1 - place]
             if product is None or product.op != "multiply" or uses[ref] != 1 or isinstance(other, float):
                 continue
+            if kinds[line.refs[1 - place]] is not TENSOR or kinds[product.refs[0]] is not TENSOR:
+                continue
             since = {one.target for one in fused[fused.index(product) + 1 :]}
             if any(isinstance(arg, float) or arg in since for arg in product.args):
-                continue
-            if other == product.target:  # the name of another value from before the product
                 continue
             joined = product
             refs = (line.refs[1 - place], *product.refs)
@@ -167,17 +180,19 @@ def _fuse(lines: list[Line], uses: Mapping[int, int]) -> list[Line]:
     return fused
 
 
-def _spell(line: Line, args: Sequence[str], into: str | None) -> str | None:
+def _spell(line: Line, args: Sequence[str], into: str | None, kinds: Sequence[Kind]) -> str | None:
     """Writes what PyTorch does in one call, and into the old value of state where that is free."""
     end = f", out={into})" if into is not None else ")"
     variables = [isinstance(arg, str) for arg in line.args]
-    if line.op == "interpolate" and all(variables):
+    if line.op in _NONZERO and line.args and not variables[_NONZERO[line.op][0]]:
+        return _NONZERO[line.op][1].format(*args)
+    if line.op == "interpolate" and all(variables) and kinds[line.refs[0]] is kinds[line.refs[1]] is TENSOR:
         x, y, a = args
         return f"torch.addcmul((1.0 - {a}) * {x}, {y}, {a}{end}"
     if line.op == "where" and not variables[0]:  # a Python bool is no mask
-        return f"torch.where(torch.tensor({args[0]} > 0.0), {args[1]}, {args[2]}{end}"
+        return f"torch.where(torch.tensor({args[0]} > 0.0), {args[1]}, {args[2]})"
     if line.op == "where" and not any(variables[1:]):  # of two numbers PyTorch would make float32, whatever c is
-        return f"torch.where({args[0]} > 0.0, torch.full_like({args[0]}, {args[1]}), {args[2]}{end}"
+        return f"torch.where({args[0]} > 0.0, torch.full_like({args[0]}, {args[1]}), {args[2]})"
     if line.op == _FUSED or (into is not None and line.op in _CALLS and all(variables)):
         return f"torch.{_CALLS[line.op]}({', '.join(args)}{end}"
     return None
@@ -189,7 +204,7 @@ def _scalars(rule: Rule, own: Sequence[HyperParameter]) -> list[str]:
 
 
 def _step(card: Card, rule: Rule, body: Body, own: Sequence[HyperParameter]) -> str:
-    states = [f"{name}s" for name, _, _ in rule.state]
+    states = [f"{name}_state" for name, _, _ in rule.state]
     given = [f"{name}: list[Tensor]" for name in ("grads", "weights", *states)]
     numbers = [f"{name}: Tensor" for name in _scalars(rule, own)]
     given += ["*", *numbers] if numbers else []
@@ -264,12 +279,27 @@ def _class(card: Card, rule: Rule, own: Sequence[HyperParameter], alone: bool) -
         "            if p.grad.is_sparse or p.is_complex():",
         f'                raise RuntimeError("{name} needs dense gradients of real numbers, got sparse or complex")',
     ]
-    if states:
+    counts = "t" in rule.graph.inputs
+    if states or counts:
         lines += ["            if not self.state[p]:"]
+        if counts:
+            lines += ['                self.state[p]["step"] = torch.tensor(0.0, dtype=torch.float64)']
         lines += [f'                self.state[p]["{state}"] = torch.zeros_like(p)' for state in states]
+    if counts:
+        lines += [
+            "        alike: dict[float, list[Tensor]] = {}  # parameters by the number of their steps",
+            "        for p in weights:",
+            '            self.state[p]["step"] += 1.0',
+            '            steps = 0.0 if torch.compiler.is_compiling() else self.state[p]["step"].item()',
+            "            alike.setdefault(steps, []).append(p)",
+            "        for weights in alike.values():",
+            "            self._advance(group, weights)",
+        ]
+    else:
+        lines += ["        if weights:", "            self._advance(group, weights)"]
     lines += [
-        "        if not weights:",
-        "            return",
+        "",
+        "    def _advance(self, group: dict[str, Any], weights: list[Any]) -> None:",
         '        grads = [-p.grad if group["maximize"] else p.grad for p in weights]',
     ]
     lists = ["grads", "weights"]
@@ -277,10 +307,8 @@ def _class(card: Card, rule: Rule, own: Sequence[HyperParameter], alone: bool) -
         held = "".join(f'"{state}", ' for state in states)
         lines += [f"        states = [[self.state[p][name] for p in weights] for name in [{held[:-2]}]]"]
         lists.append("*states")
-    if "t" in rule.graph.inputs:
-        lines += ['        group["step"] = group.get("step", torch.tensor(0.0, dtype=torch.float64)) + 1.0']
-    keys = {name: "step" if name == "t" else name for name in _scalars(rule, own)}
-    scalars = {name: f'group["{key}"]' for name, key in keys.items()}
+    own_steps = {"t": 'self.state[weights[0]]["step"]'}
+    scalars = {name: own_steps.get(name, f'group["{name}"]') for name in _scalars(rule, own)}
     call = f"{card.name}_step"
     if scalars:
         given = [f"{key}=torch.as_tensor({source}, dtype=torch.float64)," for key, source in scalars.items()]

@@ -164,7 +164,7 @@ def negative(xp: Any, x: Any) -> Any:
 _ONE = (None,)
 
 ELEMENTARY = (
-    Primitive("abs", absolute, _ONE, "|x|", "{xp}.abs({0})", unguarded=(0, "{0}")),
+    Primitive("abs", absolute, _ONE, "|x|", "{xp}.abs({0})"),
     Primitive("cos", cos, _ONE, "cos x", "{xp}.cos({0})", cost=18.0),
     Primitive("sin", sin, _ONE, "sin x", "{xp}.sin({0})", cost=20.0),
     Primitive("tan", tan, _ONE, "tan x", "{xp}.tan({0})", cost=30.0),

@@ -8,7 +8,7 @@ mathematics: |
 learning_rate: 0.001
 source: "Kingma and Ba 2015, Adam: A Method for Stochastic Optimization"
 advice: >-
-  The first steps are longer than Adam's: m is short of a tenth, sqrt(v) of a thirtieth of what they become.
+  The first steps are longer than Adam's: m begins at a tenth of the gradient, sqrt(v) at a thirtieth.
   In the words of the published search space.
 """
 

@@ -13,7 +13,7 @@ hyperparameters:
   beta2: {range: "[0, 1)", doc: "decay rate of the second moment; 0.95 to 0.999 in practice"}
   eps: {range: "[0, inf)", doc: "added to the root of the second moment, against division by zero; 1e-10 to 1e-6 in practice"}
   weight_decay: {range: "[0, inf)", doc: "decoupled weight decay, times the learning rate; 0 to 0.1 in practice"}
-source: "Liang et al. 2024, Cautious Optimizers: Improving Training with One Line of Code"
+source: "Liang et al. 2024, Cautious Optimizers: Improving Training with One Line of Code; the scale is that of the authors' code"
 """
 
 

@@ -11,7 +11,7 @@ hyperparameters:
   beta1: {range: "[0, 1]", doc: "weight of the momentum in the step; 0.9 to 0.95 in practice"}
   beta2: {range: "[0, 1)", doc: "decay rate of the momentum; 0.98 to 0.99 in practice"}
   weight_decay: {range: "[0, inf)", doc: "decoupled weight decay, times the learning rate; 0 to 0.1 in practice"}
-source: "Liang et al. 2024, Cautious Optimizers: Improving Training with One Line of Code"
+source: "Liang et al. 2024, Cautious Optimizers: Improving Training with One Line of Code; the scale is that of the authors' code"
 """
 
 

@@ -3,7 +3,7 @@ title: FAdam
 summary: Adam as a natural gradient, with a weight decay in its metric
 mathematics: |
   b = beta2 (1 - beta2^(t - 1)) / (1 - beta2^t)
-  f <- b f + (1 - b) g^2, at first 1
+  f <- b f + (1 - b) g^2
   e = min(eps, 0.01 rms(g))
   u = clip(g / (sqrt(f) + e)), clip(x) = x / max(1, rms(x)), rms over each tensor
   m <- beta1 m + (1 - beta1) u
@@ -23,8 +23,6 @@ def train(w, g, m, f, lr, t):
     beta2 = 0.999
     eps = 1e-08
     weight_decay = 0.1
-    begin = 2.0 - t
-    f = where(begin, 1.0, f)
     past = t - 1.0
     b_past = power(beta2, past)
     b_now = power(beta2, t)
