@@ -12,7 +12,7 @@ advice: >-
 
 
 def train(g, h, lr, t):
-    begin = 2.0 - t
+    begin = 1.5 - t
     h = where(begin, g, h)
     update = g * 2.0
     update = update - h
