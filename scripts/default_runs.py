@@ -48,14 +48,12 @@ def search(config: str, settings: list[str], folder: Path) -> dict[str, Any]:
     with Store.read(folder) as store:
         if stored_config(store) != wanted:
             raise ValueError(f"{folder} must hold the run that is asked for, got other settings; remove it")
-        commit = store.meta["machine"]["commit"]
     found = summary(folder, top=1)
     if not found["finished"]:
         raise ValueError(f"a run must have come to its end, got one cut off in {folder}; remove it")
     best = [(batch["seconds"], batch["best"][0]["id"]) for batch in history(folder).values() if batch["best"]]
     # the first ids are the start programs
     return {
-        "commit": commit,
         "first_improvement": next((seconds for seconds, id in best if id >= len(wanted.start or ())), None),
         **found,
     }
@@ -95,7 +93,12 @@ def _usual(config: Config, replicates: list[int]) -> list[dict[str, float]]:
 
 
 def page(
-    runs: list[dict[str, Any]], usual: list[dict[str, float]], config: Config, command: str, larger: list[str]
+    runs: list[dict[str, Any]],
+    usual: list[dict[str, float]],
+    config: Config,
+    command: str,
+    elsewhere: list[str],
+    larger: list[str],
 ) -> str:
     """Returns the page."""
     machine, tasks = describe(), config.evaluation["tasks"]
@@ -106,7 +109,7 @@ def page(
         "",
         f"`{command}`, {time.strftime('%Y-%m-%d')}, {machine['processor']}, {os.cpu_count()} cores,",
         f"{machine['device']}, JAX {machine['jax']}, commit {machine['commit']}.",
-        *_elsewhere({run["commit"] for run in runs} - {machine["commit"]}),
+        *elsewhere,
         "",
         f"`pride run` with {len(runs)} seeds, budget {config.budget}, on all cores. The best rule of each run, by its",
         f"lower bound, judged anew on {len(jobs.FRESH)} replicates that no search uses (initial parameters and order",
@@ -137,11 +140,6 @@ def page(
         f"Median of the fresh scores: {middle:+.3f}; over AdamW within the usual range {middle - fmean(zero):+.3f}."
     )
     return "\n".join([*lines, "", medians, "", *larger])
-
-
-def _elsewhere(commits: set[str]) -> list[str]:
-    """The commits of the searches, where they are not that of the page."""
-    return [f"The searches ran at {', '.join(sorted(commits))}."] if commits else []
 
 
 def _means(scores: list[dict[str, float]]) -> list[float]:
@@ -183,9 +181,10 @@ def main(
     rules = {f"seed_{run['seed']}": run["best"]["program"] for run in runs}
     carried = transfer.run(rules, tasks, replicates, resolved.evaluation["capacity"], work, Path(__file__))
     best = max(runs, key=lambda run: fmean(_means(run["scores"])))
+    elsewhere = jobs.elsewhere(work / f"default-{seed}" for seed in range(seeds))
     out.parent.mkdir(parents=True, exist_ok=True)
     larger = transfer.section(carried, replicates, f"seed_{best['seed']}")
-    out.write_text(page(runs, usual["scores"], resolved, jobs.command(work), larger), "utf-8")
+    out.write_text(page(runs, usual["scores"], resolved, jobs.command(work), elsewhere, larger), "utf-8")
     out.with_suffix(".json").write_text(json.dumps({"runs": runs, "transfer": carried}, indent=1), "utf-8")
     print(f"written: {out}, {out.with_suffix('.json')}")
 

@@ -170,7 +170,7 @@ def _so_far(curve: list[list[float]], steps: np.ndarray) -> np.ndarray:
 # --- report -----------------------------------------------------------------------------------------------------------
 
 
-def page(found: dict[str, Any], plan: list[Job], command: str, image: str) -> str:
+def page(found: dict[str, Any], plan: list[Job], command: str, elsewhere: list[str], image: str) -> str:
     """Returns the page of the evidence."""
     machine, seeds = describe(), len({job.seed for job in plan})
     tests = sum("p" in row for row in found.values())
@@ -179,6 +179,7 @@ def page(found: dict[str, Any], plan: list[Job], command: str, image: str) -> st
         "",
         f"`{command}`, {time.strftime('%Y-%m-%d')}, {machine['processor']}, {machine['device']}, JAX {machine['jax']},",
         f"commit {machine['commit']}.",
+        *elsewhere,
         "",
         f"Every strategy ran with {seeds} seeds until it had spent {plan[0].steps:,} training steps (summed over tasks",
         f"and lanes), configuration `{plan[0].config}`, each on one core. The best rule of a run, by its lower bound,",
@@ -242,10 +243,11 @@ def main(
     done = jobs.run(asked, work, Path(__file__), cores)
     results = {v: [r for r, one in zip(done, plan, strict=True) if one.variant == v] for v in variants}
     found = compare(results)
+    elsewhere = jobs.elsewhere(work / one.name / "run" for one in plan)
     out.parent.mkdir(parents=True, exist_ok=True)
     image = out.with_suffix(".svg")
     # the page first: it says whether the checkout was changed, and what is written here is no such change
-    out.write_text(page(found, plan, jobs.command(work), image.name), "utf-8")
+    out.write_text(page(found, plan, jobs.command(work), elsewhere, image.name), "utf-8")
     plot(results, image)
     figures = {"comparison": found, "runs": {v: [_brief(r) for r in runs] for v, runs in results.items()}}
     out.with_suffix(".json").write_text(json.dumps(figures, indent=1), "utf-8")

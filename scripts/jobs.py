@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from archive.evaluation import Status
+from archive.store import Store
 from discovery.config import Config, options
-from discovery.device import cache_folder, configure
+from discovery.device import cache_folder, configure, describe
 from evaluators.domain import load
 from evaluators.forms import canonical_graph
 
@@ -119,3 +120,13 @@ def _one(part: Asked, work: Path, script: Path, free: "queue.Queue[int | None]")
         if ended.returncode != 0 or not result.exists():
             raise ValueError(f"every part must come to its end, got exit status {ended.returncode}: see {log.name}")
     return json.loads(result.read_text("utf-8"))
+
+
+def elsewhere(runs: Iterable[Path]) -> list[str]:
+    """Returns a line of a page that names the commits of its searches, where they are not that of the page itself."""
+    commits = set()
+    for folder in runs:
+        with Store.read(folder) as store:
+            commits.add(store.meta["machine"]["commit"])
+    commits -= {describe()["commit"]}
+    return [f"The searches ran at {', '.join(sorted(commits))}."] if commits else []
