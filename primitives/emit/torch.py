@@ -67,7 +67,7 @@ def write(lists: list[list[Tensor]], results: list[list[Any]]) -> None:
             old.copy_(torch.as_tensor(new))'''
 
 _ADVANCE = '''\
-PIECE = 1 << 16
+PIECE = 1 << 17
 """Entries that the rule takes at a time on a CPU: what it computes between reading and writing stays in the cache."""
 
 
