@@ -136,7 +136,7 @@ def test_known_rules_agree_to_the_last_digits(name):
     honest = band(graph, LIBRARY, LAYOUT, inputs)
     assert honest.close.all()
     size = np.abs(honest.value)
-    if name == "median_clipping":  # it subtracts what is nearly equal
+    if name in ("median_clipping", "fadam"):  # they add what nearly cancels
         size = np.full_like(size, size.max())
     assert (honest.tolerance <= 2e-11 * size + 1e-22).all()
     honest.check(compiled(graph, inputs, jit=True))
