@@ -82,6 +82,10 @@ LEARNING_RATE = HyperParameter("learning_rate", None, Interval(0.0, inf, low_ope
 """What is known of the learning rate of any rule."""
 
 
+TEXTS = ("title", "summary", "mathematics", "source", "advice")
+"""The fields of a card that are text for people."""
+
+
 @dataclass(frozen=True, slots=True)
 class Card:
     """What a rule says of itself.

@@ -14,7 +14,7 @@ import json
 import linecache
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -88,15 +88,14 @@ class Entry:
             for one in self.card.hyperparameters
         ]
         signature = Signature(parameters)
+        make = getattr(_module(self, "optax"), self.card.name)
 
         def factory(*args: Any, **given: Any) -> Any:
-            self._checked({name: value for name, value in given.items() if name != "learning_rate"})
+            self._known(given.keys() - {"learning_rate"})
             bound = dict(signature.bind(*args, **given).arguments)
             learning_rate = self._rate("learning_rate", bound.pop("learning_rate", None))
-            used = signature_of(make).parameters
-            return make(learning_rate, **{k: v for k, v in self._checked(bound).items() if k in used})
+            return make(learning_rate, **self._checked(bound, make))
 
-        make = getattr(_module(self, "optax"), self.card.name)
         factory.__signature__ = signature  # type: ignore[attr-defined]
         factory.__name__, factory.__doc__ = self.card.name, make.__doc__
         return factory
@@ -126,8 +125,7 @@ class Entry:
         """
         _require("torch")
         make = getattr(_module(self, "torch"), class_name(self.card))
-        used = signature_of(make).parameters
-        given = {name: value for name, value in self._checked(hyperparameters).items() if name in used}
+        given = self._checked(hyperparameters, make)
         given["lr"] = self._rate("lr", lr)
         if foreach is not None:
             given["foreach"] = foreach
@@ -141,15 +139,22 @@ class Entry:
             )
         return rate.default if given is None else _checked(rate, given)
 
-    def _checked(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+    def _known(self, names: Iterable[str]) -> dict[str, HyperParameter]:
+        """Returns the hyper-parameters by name, if all `names` are among them."""
         known = {parameter.name: parameter for parameter in self.card.hyperparameters}
-        for name in hyperparameters:
+        for name in names:
             if name not in known:
                 have = f"one of {', '.join(known)}" if known else "left out: this rule has none"
                 raise ValueError(
                     f"a hyper-parameter of {self.card.name} must be {have}, got {name!r}{nearest(name, known)}"
                 )
-        return {name: _checked(known[name], value) for name, value in hyperparameters.items()}
+        return known
+
+    def _checked(self, given: Mapping[str, Any], make: Callable[..., Any]) -> dict[str, Any]:
+        """Returns the values that are in range, of the hyper-parameters that the emitted code uses."""
+        known, used = self._known(given), signature_of(make).parameters
+        checked = {name: _checked(known[name], value) for name, value in given.items()}
+        return {name: value for name, value in checked.items() if name in used}
 
 
 def _checked(parameter: HyperParameter, value: Any) -> Any:

@@ -6,16 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 from archive.strict_yaml import read_yaml
-from primitives.card import LEARNING_RATE, Card, HyperParameter, Interval
+from primitives.card import LEARNING_RATE, TEXTS, Card, HyperParameter, Interval
 from primitives.names import nearest
 from primitives.program import Program, constant_of
 from primitives.syntax import tree
 
-_TEXTS = ("title", "summary", "mathematics", "source", "advice")
 _REQUIRED = ("title", "summary")
 LONGEST = 105
 """Characters that title and summary have together, for they stand on one line of exported source."""
-_KEYS = (*_TEXTS, "learning_rate", "hyperparameters")
+_KEYS = (*TEXTS, "learning_rate", "hyperparameters")
 
 
 def read_card(content: str, name: str, program: Program) -> Card:
@@ -39,7 +38,7 @@ def read_card(content: str, name: str, program: Program) -> Card:
     for key in _REQUIRED:
         if key not in found:
             raise ValueError(f"a card must have {key!r}, got only {', '.join(found) or 'nothing'}; add it")
-    for key in _TEXTS:
+    for key in TEXTS:
         if not isinstance(found.get(key, ""), str):
             raise ValueError(f"{key!r} of a card must be a text, got {found[key]!r}; put it in quotes")
     if len(found["title"]) + len(found["summary"]) > LONGEST:
@@ -56,7 +55,7 @@ def read_card(content: str, name: str, program: Program) -> Card:
         **{
             key: " ".join(text.split()) if key != "mathematics" else text.strip()
             for key, text in found.items()
-            if key in _TEXTS
+            if key in TEXTS
         },
     )
 

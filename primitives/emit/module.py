@@ -5,7 +5,7 @@ from dataclasses import replace
 from inspect import signature
 from textwrap import indent, wrap
 
-from primitives.card import Card, HyperParameter, Interval
+from primitives.card import TEXTS, Card, HyperParameter, Interval
 from primitives.emit.loops import WIDTH, Body, Dialect
 from primitives.emit.naming import RESERVED
 from primitives.emit.readable import Rule, readable, readable_program
@@ -82,7 +82,7 @@ def plain(card: Card) -> Card:
 
     return replace(
         card,
-        **{field: text(getattr(card, field)) for field in ("title", "summary", "mathematics", "source", "advice")},
+        **{field: text(getattr(card, field)) for field in TEXTS},
         hyperparameters=tuple(replace(one, doc=text(one.doc)) for one in card.hyperparameters),
     )
 

@@ -220,8 +220,33 @@ def _step(card: Card, rule: Rule, body: Body, own: Sequence[HyperParameter]) -> 
 
 
 def _class(card: Card, rule: Rule, own: Sequence[HyperParameter], alone: bool) -> str:
+    lines = [*_constructor(card, rule, own, alone), "", *_STEP.splitlines(), "", *_steps_of_group(card, rule), ""]
+    return "\n".join([*lines, *_advance_method(card, rule, own, alone)])
+
+
+_STEP = '''\
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Takes a step.
+
+        Args:
+            closure: computes the loss anew, and its gradients.
+
+        Returns:
+            What the closure returned.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            self._step(group)
+        return loss'''
+
+
+def _constructor(card: Card, rule: Rule, own: Sequence[HyperParameter], alone: bool) -> list[str]:
+    """The head of the class, its docstring, and `__init__`, which refuses values outside their ranges."""
     name, rate = class_name(card), card.learning_rate
-    states = [variable for variable, _, _ in rule.state]
     given = ["self", "params: Iterable[Any]"]
     given += [f"lr: float | Tensor{'' if rate.default is None else f' = {number(rate.default)}'}"]
     given += [f"{one.name}: float = {number(one.default or 0.0)}" for one in own]
@@ -254,25 +279,15 @@ def _class(card: Card, rule: Rule, own: Sequence[HyperParameter], alone: bool) -
         *(f'            "{key}": {key},' for key in kept),
         "        }",
         "        super().__init__(params, defaults)",
-        "",
-        "    @torch.no_grad()",
-        "    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]",
-        '        """Takes a step.',
-        "",
-        "        Args:",
-        "            closure: computes the loss anew, and its gradients.",
-        "",
-        "        Returns:",
-        "            What the closure returned.",
-        '        """',
-        "        loss = None",
-        "        if closure is not None:",
-        "            with torch.enable_grad():",
-        "                loss = closure()",
-        "        for group in self.param_groups:",
-        "            self._step(group)",
-        "        return loss",
-        "",
+    ]
+    return lines
+
+
+def _steps_of_group(card: Card, rule: Rule) -> list[str]:
+    """`_step`: makes state, counts steps, and advances the parameters of a group that have taken as many."""
+    name = class_name(card)
+    states = [variable for variable, _, _ in rule.state]
+    lines = [
         "    def _step(self, group: dict[str, Any]) -> None:",
         '        weights = [p for p in group["params"] if p.grad is not None]',
         "        for p in weights:",
@@ -297,8 +312,13 @@ def _class(card: Card, rule: Rule, own: Sequence[HyperParameter], alone: bool) -
         ]
     else:
         lines += ["        if weights:", "            self._advance(group, weights)"]
-    lines += [
-        "",
+    return lines
+
+
+def _advance_method(card: Card, rule: Rule, own: Sequence[HyperParameter], alone: bool) -> list[str]:
+    """`_advance`: gathers lists of tensors and scalars, calls the step function and writes what it gives."""
+    states = [variable for variable, _, _ in rule.state]
+    lines = [
         "    def _advance(self, group: dict[str, Any], weights: list[Any]) -> None:",
         '        grads = [-p.grad if group["maximize"] else p.grad for p in weights]',
     ]
@@ -328,7 +348,7 @@ def _class(card: Card, rule: Rule, own: Sequence[HyperParameter], alone: bool) -
             f"        lists = [{', '.join(lists)}]",
             f"        write(lists, {call}(*lists))",
         ]
-    return "\n".join(lines)
+    return lines
 
 
 def _validated(one: HyperParameter, variable: str) -> list[str]:
