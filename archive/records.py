@@ -77,8 +77,8 @@ def program_to_json(program: Program) -> str:
     return to_json(
         {
             "name": program.name,
-            "inputs": [(name, kind.name, kind.level) for name, kind in signature.inputs],
-            "outputs": [(name, kind.name, kind.level) for name, kind in signature.outputs],
+            "inputs": [(name, kind.name) for name, kind in signature.inputs],
+            "outputs": [(name, kind.name) for name, kind in signature.outputs],
             "statements": [(target, op, *args) for target, op, args in program.statements],
         }
     )
@@ -88,7 +88,7 @@ def program_from_json(text: str) -> Program:
     """Returns the program of `program_to_json`."""
     data = json.loads(text)
     signature = Signature(
-        *(tuple((name, kind_named(kind, level)) for name, kind, level in data[part]) for part in ("inputs", "outputs"))
+        *(tuple((name, kind_named(kind)) for name, kind, *_ in data[part]) for part in ("inputs", "outputs"))
     )
     statements = tuple(Statement(target, op, tuple(args)) for target, op, *args in data["statements"])
     return Program(signature, statements, data["name"])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from primitives.graph import Graph
-from primitives.kinds import SCALAR, TENSOR
+from primitives.kinds import LEAF, SCALAR, TENSOR
 from primitives.primitive import Scope
 from primitives.program import ProgramError
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from primitives.interpreter import Machine
 
 _LIFT, _COPY = ("lift", "L"), ("copy", "T")
+FILES = frozenset((SCALAR, LEAF, TENSOR))
+"""Kinds that the register files hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,9 @@ class Encoded(NamedTuple):
     Args:
         tensor: (instructions, 5) int32 rows (opcode, target, a, b, c) of the tensor file.
         small: (instructions, 5) int32 rows of the small file.
-        before: (instructions + 2,) int32; small rows before[i]:before[i + 1] run before tensor row i. None are needed
-            after the last: the output and all state are tensors.
+        before: (instructions + 2,) int32; small rows before[i]:before[i + 1] run before tensor row i. None run after the
+            last, so that where one is needed there (the next value of small state) a tensor row that does nothing
+            follows.
         count: () int32, number of tensor rows.
         constants: (smalls,) initial values of the small file.
         output: () int32, tensor register of the output.
@@ -83,6 +86,13 @@ class _Encoder:
         self.constants = np.zeros(capacity.smalls, np.float64)
         self.tensors = _Registers(machine.first_temporary, capacity.tensors, "TENSOR")
         first_small = len(machine.small_inputs) + len(graph.constants)
+        unknown = [kind.name for kind in (*graph.kinds, *graph.state_kinds) if kind not in FILES]
+        unknown += [name for name in graph.inputs if name not in {**machine.tensor_inputs, **machine.small_inputs}]
+        if unknown:
+            raise ProgramError(
+                f"the interpreter runs values of kinds SCALAR, LEAF and TENSOR and the inputs "
+                f"{', '.join((*machine.tensor_inputs, *machine.small_inputs))}, got {unknown[0]}; compile the program"
+            )
         if first_small >= capacity.smalls:
             raise ProgramError(
                 f"a program may have at most {capacity.smalls - len(machine.small_inputs) - 1} constants, "
@@ -104,6 +114,9 @@ class _Encoder:
                 self._release(arg)
             self._release(ref)
         output = self._finish(home)
+        self.small_rows += self.last_rows
+        if len(self.small_rows) > self.before[-1]:
+            self._tensor_row((self.machine.tensor_opcodes[_COPY], output, output, 0, 0))
         if max(len(self.tensor_rows), len(self.small_rows)) > capacity.instructions:
             raise ProgramError(f"a program may have at most {capacity.instructions} instructions; shorten it")
         n = len(self.tensor_rows)
@@ -123,8 +136,9 @@ class _Encoder:
         for ref, name in enumerate(graph.inputs):
             table = machine.tensor_inputs if graph.kinds[ref] is TENSOR else machine.small_inputs
             self.registers[ref] = table[name]
-        for i in range(len(graph.state)):
-            self.registers[len(graph.inputs) + i] = machine.first_state + i
+        for i, kind in enumerate(graph.state_kinds):
+            register = machine.first_state + i if kind is TENSOR else self.smalls.take()
+            self.registers[len(graph.inputs) + i] = register
         first = len(graph.inputs) + len(graph.state)
         for i, constant in enumerate(graph.constants):
             register = len(machine.small_inputs) + i
@@ -145,8 +159,9 @@ class _Encoder:
         for i, ref in enumerate(graph.next_state):
             old = len(graph.inputs) + i
             position = ref - graph.first_node
-            if position >= 0 and ref not in home and graph.kinds[ref] is TENSOR and self.last.get(old, -1) <= position:
-                home[ref] = self.machine.first_state + i
+            alike = (graph.kinds[ref] is TENSOR) == (graph.state_kinds[i] is TENSOR)
+            if position >= 0 and ref not in home and alike and self.last.get(old, -1) <= position:
+                home[ref] = self.registers[old]
         return home
 
     def _release(self, ref: int) -> None:
@@ -168,7 +183,7 @@ class _Encoder:
             model = primitive.scope is Scope.MODEL and all(kind is SCALAR for kind in kinds)
             opcode = self.machine.small_opcodes[primitive.name, "S" if model else "L"]
             registers, temporaries = [self.registers[a] for a in args], []
-        target = self.registers[ref] = self.smalls.take()
+        target = self.registers[ref] = self.smalls.take() if home is None else home
         self.small_rows.append((opcode, target, *_three(registers)))
         for temporary in temporaries:
             self.tensors.give(temporary)
@@ -217,9 +232,10 @@ class _Encoder:
         if first_state <= out < end_state:
             output = self._move(out, self.tensors.take())
         moves = []
+        self._finish_small()
         for i, ref in enumerate(graph.next_state):
             register = machine.first_state + i
-            if home.get(ref) == register or ref == first_state + i:
+            if graph.state_kinds[i] is not TENSOR or home.get(ref) == register or ref == first_state + i:
                 continue
             if first_state <= ref < end_state:  # state that becomes other state: read before any is overwritten
                 moves.append((self._move(ref, self.tensors.take()), register))
@@ -231,6 +247,23 @@ class _Encoder:
             else:
                 self._move(source, register)
         return int(output)
+
+    def _finish_small(self) -> None:
+        """Moves the next values of small state to its registers: read all before any is overwritten.
+
+        The rule's output and tensor state may still be lifted from registers that are overwritten here, so what this
+        does waits in rows of its own until all else has run (see `encode`).
+        """
+        graph = self.graph
+        first, copy = len(graph.inputs), self.machine.small_opcodes[_COPY]
+        pairs = [
+            (self.registers[ref], self.registers[first + i])
+            for i, ref in enumerate(graph.next_state)
+            if graph.state_kinds[i] is not TENSOR and self.registers[ref] != self.registers[first + i]
+        ]
+        held = [self.smalls.take() for _ in pairs]
+        self.last_rows = [(copy, new, source, 0, 0) for new, (source, _) in zip(held, pairs, strict=True)]
+        self.last_rows += [(copy, register, new, 0, 0) for new, (_, register) in zip(held, pairs, strict=True)]
 
     def _move(self, ref: int, register: int) -> "_Moved":
         tensor = self.graph.kinds[ref] is TENSOR

@@ -16,7 +16,6 @@ from math import isfinite
 import numpy as np
 
 from primitives.graph import Graph
-from primitives.kinds import LEAF, TENSOR, Kind
 from primitives.layout import Layout
 from primitives.primitive import Vocabulary
 from primitives.program import key_of
@@ -58,10 +57,6 @@ class Probe:
         """Number of steps."""
         return len(next(iter(self.inputs.values())))
 
-    def width(self, kind: Kind) -> int:
-        """Number of entries of a value of `kind`."""
-        return self.layout.size if kind == TENSOR else self.layout.leaves if kind == LEAF else 1
-
 
 def observe(graph: Graph, vocabulary: Vocabulary, probe: Probe) -> np.ndarray | None:
     """Returns the outputs that are no state on the probe, (steps, entries of all outputs), from zero state.
@@ -73,7 +68,7 @@ def observe(graph: Graph, vocabulary: Vocabulary, probe: Probe) -> np.ndarray | 
     columns = [probe.inputs[name] for name in graph.inputs]
     rows = zip(*columns, strict=True) if columns else [()] * steps
     outputs, next_state = code.outputs, code.next_state
-    widths = [probe.width(kind) for kind in graph.output_kinds]
+    widths = [probe.layout.count(kind) for kind in graph.output_kinds]
     observed = np.empty((steps, sum(widths)))
     nothing = np.zeros(sum(widths))
     state = zero_state(graph, probe.layout)
@@ -136,7 +131,7 @@ def _spread(n: int, start: int) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def optimizer_probe() -> Probe:
-    """Returns the probe of update rules: two tensors, six steps, inputs `w`, `g`, `lr` and `t`.
+    """Returns the probe of update rules: two tensors, six steps, all inputs that they may have.
 
     What it must tell apart, and what therefore stands in it:
 
@@ -152,7 +147,7 @@ def optimizer_probe() -> Probe:
     Products of a few of these stay far from underflow in float64: (1e-10)^30 = 1e-300.
     """
     scales = np.array([*_GRADIENT_SCALES[:12], *[0.1] * _MORE, *_GRADIENT_SCALES[12:]])
-    n = len(scales)
+    n, steps = len(scales), len(_GRADIENT_STEPS)
     gradients, weights = [], []
     for step, factor in enumerate(_GRADIENT_STEPS):
         turn = _spread(n, 1 + 7 * n * step)
@@ -168,7 +163,10 @@ def optimizer_probe() -> Probe:
         "g": tuple(gradients),
         "lr": tuple(np.float64(x) for x in _LEARNING_RATES),
         "t": tuple(np.float64(x) for x in _TIMES),
+        "value": tuple(np.float64(1.0 + scale) for scale in _GRADIENT_STEPS),
+        "noise": tuple(2.0 * _spread(n, 3000 + 13 * n * step) for step in range(steps)),
+        "hessian_diagonal": tuple(_spread(n, 5000 + 3 * step) + 0.5 for step in range(steps)),
     }
-    for array in (*weights, *gradients):
+    for array in (*weights, *gradients, *inputs["noise"], *inputs["hessian_diagonal"]):
         array.flags.writeable = False
     return Probe(Layout(((31, 3), (3,))), inputs, beyond=1)

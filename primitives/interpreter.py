@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from primitives.encode import Capacity, Encoded, encode
+from primitives.encode import FILES, Capacity, Encoded, encode
 from primitives.graph import Graph
 from primitives.kinds import LEAF, SCALAR, TENSOR
 from primitives.layout import Layout
@@ -34,18 +34,23 @@ _T, _S, _E = "T", "S", "L"
 def _patterns(primitive: Primitive) -> list[str]:
     """Operand patterns that have an opcode of their own in the tensor file."""
     n = primitive.arity
-    if primitive.scope is not Scope.ELEMENT:
+    if primitive.scope is not Scope.ELEMENT or (n and primitive.inputs[0] is SCALAR):
         return ["".join(_T if kind is None or kind is TENSOR else _S for kind in primitive.inputs)]
     if n == 2:
         return ["TT", "TS"] if primitive.commutative else ["TT", "TS", "ST"]
     return [_T * n] if n < 2 else [_T * n, _T * (n - 1) + _S]
 
 
+def executes(primitive: Primitive) -> bool:
+    """Returns whether the machine has an instruction for a primitive: its registers hold the kinds of `FILES` only."""
+    return primitive.executable and not primitive.overloads and primitive.kinds <= FILES
+
+
 class Machine:
     """The interpreter of one vocabulary on one parameter layout.
 
     Args:
-        vocabulary: primitives that programs may use.
+        vocabulary: primitives that programs may use; a program with one that the machine does not execute is refused.
         interface: inputs and state that programs may have; one output of kind TENSOR.
         layout: shapes of the parameter tensors.
         capacity: register and instruction counts.
@@ -71,11 +76,13 @@ class Machine:
 
     def _build(self) -> None:
         self._tensor_op((_COPY, _T), lambda xp, x: x, _T, Scope.ELEMENT)
+        self.small_opcodes[_COPY, _T] = len(self._small_branches)
+        self._small_branches.append(lambda tensors, smalls, a, b, c: _row(smalls, a))
         self.tensor_opcodes[_LIFT, _E] = len(self._tensor_branches)
         self._tensor_branches.append(lambda tensors, smalls, a, b, c: _lift(_row(smalls, a), self.layout))
         for name in self.vocabulary:
             primitive = self.vocabulary[name]
-            if not primitive.executable:
+            if not executes(primitive):
                 continue
             reduces = primitive.arity > 0 and primitive.output in (SCALAR, LEAF)
             for pattern in _patterns(primitive):
@@ -213,5 +220,5 @@ def _scoped(fn: Callable, scope: Scope, layout: Layout, pattern: str, reduces: b
     """Applies a LEAF or MODEL primitive to the values of one lane."""
     if scope is Scope.MODEL:
         return fn(jnp, *args)
-    kinds = tuple(TENSOR.name if source == _T else SCALAR.name for source in pattern)
+    kinds = tuple(TENSOR if source == _T else SCALAR for source in pattern)
     return per_tensor(fn, layout, kinds, reduces, jnp, *args)

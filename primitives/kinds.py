@@ -1,12 +1,16 @@
 """Kinds: the types of the values in a program.
 
-The optimizer kinds form a chain SCALAR < LEAF < TENSOR. A value of a lower kind lifts to a higher one by
-broadcasting, but only where both meet. A kind without a level (square matrices on the rows or columns of a
-tensor, say) never lifts.
+A value of a lower kind lifts to a higher one by broadcasting, but only where both meet:
+
+    SCALAR < LEAF < ROW, COLUMN < TENSOR        LEAF < LEFT, RIGHT
+
+What has no common kind above, such as a square matrix and a tensor, meets only in primitives that say what they do
+with the two.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -15,33 +19,46 @@ class Kind:
 
     Args:
         name: unique name, upper case.
-        level: place in the chain of kinds that lift into each other; None means that it never lifts.
+        lower: every kind whose values lift to this one.
     """
 
     name: str
-    level: int | None = None
+    lower: tuple["Kind", ...] = ()
 
     def __repr__(self) -> str:
         return self.name
 
-    def __reduce__(self) -> tuple[object, tuple[str, int | None]]:
-        return kind_named, (self.name, self.level)
+    def __reduce__(self) -> tuple[object, tuple[str, tuple["Kind", ...]]]:
+        return kind_named, (self.name, self.lower)
 
 
-_KINDS: dict[tuple[str, int | None], Kind] = {}
+_KINDS: dict[str, Kind] = {}
 
 
-def kind_named(name: str, level: int | None = None) -> Kind:
-    """Returns the kind of that name and level: one object a kind, in every process, also after pickling."""
-    return _KINDS.setdefault((name, level), Kind(name, level))
+def kind_named(name: str, lower: tuple[Kind, ...] = ()) -> Kind:
+    """Returns the kind of that name: one object a kind, in every process, also after pickling.
+
+    Args:
+        name: its name.
+        lower: every kind whose values lift to it; of a kind that is known they stay what they are.
+    """
+    return _KINDS.setdefault(name, Kind(name, lower))
 
 
-SCALAR = kind_named("SCALAR", 0)
+SCALAR = kind_named("SCALAR")
 """One value for the model."""
-LEAF = kind_named("LEAF", 1)
+LEAF = kind_named("LEAF", (SCALAR,))
 """One value for each parameter tensor."""
-TENSOR = kind_named("TENSOR", 2)
+ROW = kind_named("ROW", (SCALAR, LEAF))
+"""One value for each index of a tensor's first axis: the rows of a matrix, the entries of a vector."""
+COLUMN = kind_named("COLUMN", (SCALAR, LEAF))
+"""One value for each index of a tensor's other axes: the columns of a matrix, one for a vector."""
+TENSOR = kind_named("TENSOR", (SCALAR, LEAF, ROW, COLUMN))
 """One value for each parameter."""
+LEFT = kind_named("LEFT", (SCALAR, LEAF))
+"""A square matrix on the rows of each matrix; empty for tensors that are no matrix."""
+RIGHT = kind_named("RIGHT", (SCALAR, LEAF))
+"""A square matrix on the columns of each matrix; empty for tensors that are no matrix."""
 
 
 def join(kinds: Iterable[Kind]) -> Kind | None:
@@ -50,15 +67,24 @@ def join(kinds: Iterable[Kind]) -> Kind | None:
     for kind in kinds:
         if highest is None or kind is highest:
             highest = kind
-        elif kind.level is None or highest.level is None:
-            return None
-        elif kind.level > highest.level:
-            highest = kind
+        else:
+            highest = _join(highest, kind)
+            if highest is None:
+                return None
     return highest
+
+
+@lru_cache(maxsize=1024)
+def _join(a: Kind, b: Kind) -> Kind | None:
+    if lifts(a, b):
+        return b
+    if lifts(b, a):
+        return a
+    above = [kind for kind in _KINDS.values() if a in kind.lower and b in kind.lower]
+    lowest = [kind for kind in above if not any(other in kind.lower for other in above)]
+    return lowest[0] if len(lowest) == 1 else None
 
 
 def lifts(kind: Kind, to: Kind) -> bool:
     """Returns whether a value of `kind` can stand where `to` is wanted."""
-    if kind is to:
-        return True
-    return kind.level is not None and to.level is not None and kind.level <= to.level
+    return kind is to or kind in to.lower

@@ -244,10 +244,12 @@ def adopt(program: Program, interface: Interface, states: int, inputs: Sequence[
     while len(state) < states:
         state.append(next(free))
     kinds = dict(interface.inputs)
-    alike = [place for place, name in enumerate(order, start=1) if kinds[name] == interface.state]
+    alike = [place for place, name in enumerate(order, start=1) if kinds[name] is interface.state[0]]
     behind = alike[-1] if alike else len(order)
     outputs = [name for name, _ in interface.outputs]
-    signature = interface.signature([*order[:behind], *state, *order[behind:]], [*outputs, *state])
+    own_kinds = [(name, kind) for name, kind in program.signature.outputs if name in state]
+    own_kinds += [(name, interface.state[0]) for name in state if name not in dict(own_kinds)]
+    signature = interface.signature([*order[:behind], *state, *order[behind:]], [*outputs, *state], own_kinds)
     return Program(signature, program.statements, program.name)
 
 

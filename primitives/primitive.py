@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from primitives.kinds import SCALAR, Kind, join, lifts
+from primitives.kinds import LEFT, RIGHT, SCALAR, Kind, join, lifts
 
 
 class Scope(Enum):
@@ -25,7 +25,8 @@ class Primitive:
 
     Kinds: an argument declared None is free; all free arguments lift to their join. An argument declared with a
     kind must lift to that kind and arrives as it. The output is the join of the free arguments, or `output`
-    where that is lower (`norm` of a TENSOR is a LEAF, `norm` of a SCALAR stays a SCALAR).
+    where that is lower (`norm` of a TENSOR is a LEAF, `norm` of a SCALAR stays a SCALAR). Where kinds hang together
+    (`matmul`), `overloads` declares them instead: the first that the arguments lift to.
 
     Args:
         name: the name in program text.
@@ -33,14 +34,17 @@ class Primitive:
         inputs: for each argument None (free) or the kind it must have.
         output: the highest kind the output can have; None means the join of the free arguments.
         scope: what one call sees.
-        python: source template, with `{0}`, `{1}` ... for the arguments and `{xp}` for the array module.
+        overloads: kinds of the arguments and of the output, one pair for each way to call it.
+        python: source template, with `{0}`, `{1}` ... for the arguments and `{xp}` for the array module; empty where
+            exports contain the source of `fn`.
         infix: the operator that stands for it in program text, if any.
         aliases: other spellings accepted in program text.
         cost: relative cost of one execution (1 = an addition).
         commutative: whether the first two arguments may be exchanged without changing a bit.
         executable: False for a name that is known and always refused.
         drawn: whether mutation draws it; what is not is for programs that people write.
-        torch: the same for PyTorch, where it differs.
+        matrices: whether it is for matrices: of tensors that are none it gives zeros, or (LEFT, RIGHT) nothing.
+        torch: the same as `python` for PyTorch, where it differs.
         unguarded: index of an argument, and the source template where that argument is known not to be negative.
         doc: one line, the mathematics.
         source: where the operation is taken from.
@@ -53,12 +57,14 @@ class Primitive:
     python: str
     output: Kind | None = None
     scope: Scope = Scope.ELEMENT
+    overloads: tuple[tuple[tuple[Kind, ...], Kind], ...] = ()
     infix: str | None = None
     aliases: tuple[str, ...] = ()
     cost: float = 1.0
     commutative: bool = False
     executable: bool = True
     drawn: bool = True
+    matrices: bool = False
     torch: str | None = None
     unguarded: tuple[int, str] | None = None
     source: str = "Chen et al. 2023, Symbolic Discovery of Optimization Algorithms, appendix"
@@ -70,6 +76,9 @@ class Primitive:
 
     def output_kind(self, kinds: tuple[Kind, ...]) -> Kind | None:
         """Returns the kind of the output for arguments of `kinds`, or None where they do not fit."""
+        if self.overloads:
+            fitting = self._overload(kinds)
+            return fitting[1] if fitting else None
         free: list[Kind] = []
         for wanted, got in zip(self.inputs, kinds, strict=True):
             if wanted is None:
@@ -81,9 +90,29 @@ class Primitive:
             return None if free else (self.output or _lowest(self.inputs))
         if self.output is None:
             return meet
-        if meet.level is None or self.output.level is None:
-            return self.output
-        return meet if meet.level < self.output.level else self.output
+        return meet if lifts(meet, self.output) else self.output
+
+    def arriving(self, kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        """Returns the kinds as which arguments of `kinds` that fit arrive."""
+        fitting = self._overload(kinds)
+        if fitting is not None:
+            return fitting[0]
+        meet = join(kind for kind, wanted in zip(kinds, self.inputs, strict=True) if wanted is None)
+        return tuple([wanted or meet or kind for kind, wanted in zip(kinds, self.inputs, strict=True)])
+
+    def _overload(self, kinds: tuple[Kind, ...]) -> tuple[tuple[Kind, ...], Kind] | None:
+        return next((one for one in self.overloads if all(map(_fits, kinds, one[0]))), None)
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds that it declares."""
+        declared = [*self.inputs, self.output, *(kind for given, gives in self.overloads for kind in (*given, gives))]
+        return frozenset(kind for kind in declared if kind is not None)
+
+
+def _fits(kind: Kind, wanted: Kind) -> bool:
+    # a number is no square matrix: which size would it have?
+    return kind is wanted or (wanted not in (LEFT, RIGHT) and lifts(kind, wanted))
 
 
 def _lowest(inputs: tuple[Kind | None, ...]) -> Kind:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
-from primitives.kinds import SCALAR, TENSOR, Kind
+from primitives.kinds import COLUMN, LEAF, LEFT, RIGHT, ROW, SCALAR, TENSOR, Kind
 
 COPY = "copy"
 """The operation of a plain assignment `a = b`: it names a value and computes nothing."""
@@ -91,27 +91,37 @@ class Interface:
         function: the function's name in text.
         inputs: data inputs by name; a program may leave out what it does not use.
         outputs: what a program must return first, in this order.
-        state: kind of a state variable (zero at the start); None where programs have no state.
+        state: kinds that state variables (zero at the start) may have, the usual one first.
         max_state: most state variables a program may have.
     """
 
     function: str
     inputs: tuple[tuple[str, Kind], ...]
     outputs: tuple[tuple[str, Kind], ...]
-    state: Kind | None = None
+    state: tuple[Kind, ...] = ()
     max_state: int = 0
 
-    def signature(self, inputs: Sequence[str], outputs: Sequence[str]) -> Signature:
+    def signature(
+        self, inputs: Sequence[str], outputs: Sequence[str], kinds: Sequence[tuple[str, Kind]] = ()
+    ) -> Signature:
         """Builds the signature of a function `def f(inputs): ... return outputs`.
 
+        Args:
+            inputs: names of its parameters.
+            outputs: names that it returns.
+            kinds: kinds of state variables; what is left out is a TENSOR.
+
         Raises:
-            ProgramError: a name that is neither data nor state, a missing output, too many state variables.
+            ProgramError: a name that is neither data nor state, a missing output, too many state variables, state of
+                another kind than it may have.
         """
-        return _signature(self, tuple(inputs), tuple(outputs))
+        return _signature(self, tuple(inputs), tuple(outputs), tuple(kinds))
 
 
 @lru_cache(maxsize=4096)
-def _signature(interface: Interface, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Signature:
+def _signature(
+    interface: Interface, inputs: tuple[str, ...], outputs: tuple[str, ...], kinds: tuple[tuple[str, Kind], ...]
+) -> Signature:
     data, required = dict(interface.inputs), [name for name, _ in interface.outputs]
     if list(outputs[: len(required)]) != required:
         raise ProgramError(
@@ -142,21 +152,43 @@ def _signature(interface: Interface, inputs: tuple[str, ...], outputs: tuple[str
             f"a program may have at most {interface.max_state} state variables, got {len(state)}: {', '.join(state)}; "
             f"remove some"
         )
-    kind = interface.state or SCALAR
+    known = data | dict.fromkeys(state, TENSOR)
+    for name, kind in kinds:
+        if name not in state:
+            raise ProgramError(f"only state may be given a kind, got `{name}: {kind}`; remove it")
+        known[name] = kind
+    for name in state:
+        if known[name] not in interface.state:
+            allowed = ", ".join(kind.name for kind in interface.state)
+            raise ProgramError(
+                f"state must be one of {allowed}, got {known[name]} for {name!r}; write `{name}: {interface.state[0]}`"
+            )
     return Signature(
-        tuple((name, data.get(name, kind)) for name in inputs),
-        (*interface.outputs, *((name, kind) for name in state)),
+        tuple((name, known[name]) for name in inputs),
+        (*interface.outputs, *((name, known[name]) for name in state)),
     )
 
 
 OPTIMIZER = Interface(
     function="train",
-    inputs=(("w", TENSOR), ("g", TENSOR), ("lr", SCALAR), ("t", SCALAR)),
+    inputs=(
+        ("w", TENSOR),
+        ("g", TENSOR),
+        ("lr", SCALAR),
+        ("t", SCALAR),
+        ("value", SCALAR),
+        ("noise", TENSOR),
+        ("hessian_diagonal", TENSOR),
+    ),
     outputs=(("update", TENSOR),),
-    state=TENSOR,
+    state=(TENSOR, SCALAR, LEAF, ROW, COLUMN, LEFT, RIGHT),
     max_state=8,
 )
-"""Update rules: parameters `w`, gradient `g`, learning rate `lr`, step `t` from 1; the loop does `w = w - update`."""
+"""Update rules: parameters `w`, gradient `g`, learning rate `lr`, step `t` from 1; the loop does `w = w - update`.
+
+What not every training loop has: `value`, the loss that `g` is the gradient of; `noise`, fresh standard normal numbers;
+`hessian_diagonal`, an estimate of the diagonal of the loss's Hessian.
+"""
 
 
 def key_of(text: bytes) -> int:

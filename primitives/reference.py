@@ -7,13 +7,13 @@ same instructions.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from primitives.graph import Graph
-from primitives.kinds import LEAF, SCALAR, TENSOR, Kind, join
+from primitives.kinds import LEAF, SCALAR, TENSOR, Kind
 from primitives.layout import Layout
 from primitives.primitive import Primitive, Scope, Vocabulary
 
@@ -79,13 +79,12 @@ class _Preparation:
         graph, registers, instructions = self.graph, self.registers, self.instructions
         primitives = self.vocabulary._by_name  # noqa: SLF001  (the dict itself: fingerprints are made by the million)
         first = graph.first_node
-        # Without a LEAF value element-wise arguments broadcast by themselves.
-        plain = LEAF not in graph.kinds
+        plain = _BROADCAST.issuperset(graph.kinds)
         for ref, (op, args) in enumerate(graph.nodes, first):
             primitive = primitives[op]
             fn: Callable[..., Any] = primitive.fn
             if primitive.scope is not Scope.ELEMENT:
-                fn, args = self._scoped(primitive, args)
+                fn, args = self._scoped(ref, primitive, args)
             elif not args:
                 fn = partial(_value, self.constant(float(fn(np))))
             elif plain:
@@ -102,7 +101,7 @@ class _Preparation:
     def _lift(self, ref: int, kind: Kind, broadcasts: bool = False) -> int:
         """Register of a value lifted to `kind`; a SCALAR stays what it is where it `broadcasts` anyway."""
         have = self.graph.kinds[ref]
-        if have is kind or have == kind or have.level is None or (broadcasts and have.level == SCALAR.level):
+        if have is kind or (broadcasts and have is SCALAR):
             return self.registers[ref]
         register = self.lifted.get((ref, kind.name))
         if register is None:
@@ -111,56 +110,50 @@ class _Preparation:
             self.instructions.append((fn, (self.registers[ref],)))
         return register
 
-    def _scoped(self, primitive: Primitive, args: tuple[int, ...]) -> tuple[Callable[..., Any], tuple[int, ...]]:
+    def _scoped(
+        self, ref: int, primitive: Primitive, args: tuple[int, ...]
+    ) -> tuple[Callable[..., Any], tuple[int, ...]]:
         """Function and argument registers of a primitive that sees a tensor or the model at a time."""
-        have = [self.graph.kinds[a] for a in args]
-        meet = join(kind for kind, wanted in zip(have, primitive.inputs, strict=True) if wanted is None)
-        kinds = [wanted or meet or kind for kind, wanted in zip(have, primitive.inputs, strict=True)]
+        kinds = primitive.arriving(tuple([self.graph.kinds[a] for a in args]))
         registers = tuple([self._lift(a, kind) for a, kind in zip(args, kinds, strict=True)])
-        if primitive.scope is Scope.MODEL or all(kind == SCALAR for kind in kinds):
+        if primitive.scope is Scope.MODEL or all(kind is SCALAR for kind in kinds):
             return primitive.fn, registers
-        names = tuple(kind.name for kind in kinds)
-        reduces = primitive.output is not None and primitive.output != TENSOR
-        return partial(per_tensor, primitive.fn, self.layout, names, reduces), registers
+        return partial(per_tensor, primitive.fn, self.layout, kinds, self.graph.kinds[ref] is LEAF), registers
+
+
+_BROADCAST = frozenset((SCALAR, TENSOR))
+"""Where a graph has these kinds alone, element-wise arguments broadcast by themselves."""
 
 
 def lift(have: Kind, kind: Kind, layout: Layout, xp: Any, value: Any) -> Any:
-    """Lifts a value from kind `have` to a higher kind: SCALAR to (L,) or (D,), LEAF (L,) to (D,)."""
-    if have == SCALAR:
-        return xp.full(layout.leaves if kind == LEAF else layout.size, value)
-    return value[_leaf_of_entry(layout)]
+    """Lifts a value from kind `have` to a higher kind, such as a SCALAR to (L,) or (D,), a LEAF (L,) to (D,)."""
+    if have is SCALAR:
+        return xp.full(layout.count(kind), value)
+    return value[layout.index(have, kind)]
 
 
 def per_tensor(
-    fn: Callable[..., Any], layout: Layout, kinds: tuple[str, ...], reduces: bool, xp: Any, *args: Any
+    fn: Callable[..., Any], layout: Layout, kinds: tuple[Kind, ...], reduces: bool, xp: Any, *args: Any
 ) -> Any:
     """Applies `fn` to one parameter tensor at a time.
 
     Args:
-        fn: function of the array module and, by the kind of the argument, a tensor in its own shape or 0-d values.
+        fn: function of the array module and, by the kind of the argument, an array in its own shape or 0-d values.
         layout: shapes of the parameter tensors.
-        kinds: names of the kinds of `args`.
+        kinds: kinds of `args`.
         reduces: whether `fn` gives one value for each tensor.
         xp: array module.
         args: values, flat.
 
     Returns:
-        (L,) where the results are 0-d, else (D,).
+        (L,) where it reduces, else the entries of all results.
     """
     pieces = [
-        layout.split(x) if kind == TENSOR.name else x if kind == LEAF.name else [x] * layout.leaves
+        [x] * layout.leaves if kind is SCALAR else x if kind is LEAF else layout.split(x, kind)
         for x, kind in zip(args, kinds, strict=True)
     ]
     results = [fn(xp, *leaf) for leaf in zip(*pieces, strict=True)]
-    if reduces or TENSOR.name not in kinds:
-        return xp.array(results)
-    return xp.concatenate([xp.ravel(x) for x in results])
-
-
-@lru_cache(maxsize=64)
-def _leaf_of_entry(layout: Layout) -> np.ndarray:
-    """(D,) index of the tensor that each entry belongs to."""
-    return np.repeat(np.arange(layout.leaves), layout.sizes)
+    return xp.array(results) if reduces else xp.concatenate([xp.ravel(x) for x in results])
 
 
 def _value(value: Any, xp: Any) -> Any:
@@ -168,10 +161,9 @@ def _value(value: Any, xp: Any) -> Any:
 
 
 def zero_state(graph: Graph, layout: Layout, dtype: Any = np.float64) -> tuple[Any, ...]:
-    """Returns the state before the first step: zeros of shape (D,), (L,) or 0-d."""
+    """Returns the state before the first step: zeros, one-dimensional or (SCALAR) 0-d."""
     zero = np.dtype(dtype).type(0.0)
-    shape = {TENSOR.name: layout.size, LEAF.name: layout.leaves}
-    return tuple(np.full(shape[kind.name], zero) if kind.name in shape else zero for kind in graph.state_kinds)
+    return tuple(zero if kind is SCALAR else np.full(layout.count(kind), zero) for kind in graph.state_kinds)
 
 
 def values(

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from primitives.graph import Frame, Graph, Kinds, Node, kind_of
-from primitives.kinds import SCALAR
+from primitives.kinds import SCALAR, TENSOR, lifts
 from primitives.numbering import Numbering, stable_hash
 from primitives.primitive import Scope, Vocabulary
 from primitives.program import COPY, Program, Signature, Statement, key_of
@@ -115,7 +115,7 @@ def _may_be_scalars(frame: Frame, live: Live, zero: set[int], idle: set[int], vo
     It is a SCALAR where the state was more, so kinds may fall behind it. Element-wise operations do not mind; one that
     sees whole tensors would.
     """
-    lift = all(kind.level is not None for kind in frame.kinds)
+    lift = all(lifts(kind, TENSOR) for kind in frame.kinds)
     if lift and all(op == COPY or vocabulary[op].scope is Scope.ELEMENT for _, op, _ in live.statements):
         return True  # lower kinds lift wherever higher ones do
     before, now = Kinds(zip((*frame.inputs, *frame.state), frame.kinds, strict=True)), Kinds()

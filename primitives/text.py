@@ -11,6 +11,7 @@ A text is one function. Every line assigns one call, one operator (+ - * /), a v
 argument is a variable or a constant; the last line returns names. Comments and docstrings are dropped. Names are ASCII
 identifiers of at most 64 characters that are no Python keywords and do not begin with two underscores; a variable may
 be called like a function (`norm = norm(g)`), because a function stands only before a parenthesis and a variable never.
+State is a TENSOR unless its parameter says otherwise: `def train(w, g, d: SCALAR, lr)`.
 
 The two directions are exact inverses: `parse(render(p), ...) == p`, constants by `repr`.
 """
@@ -24,9 +25,10 @@ from math import isfinite
 from os import PathLike
 from pathlib import Path
 
+from primitives.kinds import TENSOR, Kind
 from primitives.names import nearest
 from primitives.primitive import Vocabulary
-from primitives.program import COPY, Interface, Program, ProgramError, Statement, key_of
+from primitives.program import COPY, Interface, Program, ProgramError, Signature, Statement, key_of
 from primitives.syntax import MAX_LINE, MAX_TEXT, error, short, tree, what, without_docstring
 
 _NAME = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -55,12 +57,12 @@ def parse(text: str, interface: Interface, vocabulary: Vocabulary) -> Program:
         first = next((node for node in body if not isinstance(node, ast.FunctionDef)), body[-1])
         beside = " beside it" if len(body) > 1 else ""
         raise error(first, must, f"{what(first)}{beside}", "keep only the function")
-    inputs = _parameters(function, interface)
+    inputs, kinds = _parameters(function, interface)
     lines = without_docstring(function.body)
     outputs = _returned(lines[-1] if lines else function)
     infixes = {p.infix: p.name for p in vocabulary.primitives if p.infix is not None}
     statements = tuple([_statement(node, vocabulary, infixes) for node in lines[:-1]])
-    return Program(interface.signature(inputs, outputs), statements, function.name)
+    return Program(interface.signature(inputs, outputs, kinds), statements, function.name)
 
 
 def structural_key(program: Program, vocabulary: Vocabulary) -> int:
@@ -93,12 +95,8 @@ class Writer:
 
     def __call__(self, program: Program) -> str:
         """Returns the text."""
-        signature, known = program.signature, self._lines
-        inputs, outputs = [name for name, _ in signature.inputs], [name for name, _ in signature.outputs]
-        _check_names((program.name, *inputs, *outputs))
-        first, last = f"def {program.name}({', '.join(inputs)}):", f"    return {', '.join(outputs)}"
-        _check_length(first)
-        _check_length(last)
+        first, last = _frame(program.name, program.signature)
+        known = self._lines
         lines = [known.get(statement) or self._line(statement) for statement in program.statements]
         return "\n".join((first, *lines, last, ""))
 
@@ -114,6 +112,18 @@ class Writer:
                 self._lines.clear()
             self._lines[statement] = line
         return line
+
+
+@lru_cache(maxsize=1024)
+def _frame(name: str, signature: Signature) -> tuple[str, str]:
+    """Writes the first line and the last."""
+    inputs, outputs = dict(signature.inputs), dict(signature.outputs)
+    _check_names((name, *inputs, *outputs))
+    given = [f"{one}: {kind}" if one in outputs and kind is not TENSOR else one for one, kind in signature.inputs]
+    first, last = f"def {name}({', '.join(given)}):", f"    return {', '.join(outputs)}"
+    _check_length(first)
+    _check_length(last)
+    return first, last
 
 
 def read_program(path: str | PathLike[str], interface: Interface, vocabulary: Vocabulary) -> Program:
@@ -148,8 +158,8 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def _parameters(function: ast.FunctionDef, interface: Interface) -> list[str]:
-    """Returns the names of the parameters, refusing whatever else a Python header can hold."""
+def _parameters(function: ast.FunctionDef, interface: Interface) -> tuple[list[str], list[tuple[str, Kind]]]:
+    """Returns names and declared kinds of the parameters, refusing whatever else a Python header can hold."""
     if function.name != interface.function:
         raise error(function, f"the function must be called {interface.function!r}", repr(function.name), "rename it")
     args = function.args
@@ -158,13 +168,23 @@ def _parameters(function: ast.FunctionDef, interface: Interface) -> list[str]:
         "a default value": [*args.defaults, *args.kw_defaults],
         "`*` or `**`": [*args.kwonlyargs, args.vararg, args.kwarg],
         "`/`": args.posonlyargs,
-        "an annotation": [function.returns, *(arg.annotation for arg in args.args)],
+        "an annotation of what it returns": [function.returns],
         "type parameters": getattr(function, "type_params", []),
     }
     for got, nodes in extras.items():
         if any(node is not None for node in nodes):
             raise error(function, f"the header must be `def {function.name}(names):`", got, "remove it")
-    return [_name(arg.arg, arg) for arg in args.args]
+    kinds = [(arg.arg, _kind(arg.annotation, interface)) for arg in args.args if arg.annotation is not None]
+    return [_name(arg.arg, arg) for arg in args.args], kinds
+
+
+def _kind(node: ast.expr, interface: Interface) -> Kind:
+    """Reads the kind of a state variable."""
+    known = {kind.name: kind for kind in interface.state}
+    if not isinstance(node, ast.Name) or node.id not in known:
+        got = repr(short(node.id)) if isinstance(node, ast.Name) else what(node)
+        raise error(node, f"an annotation must be a kind of state, one of {', '.join(known)}", got, "mend or remove it")
+    return known[node.id]
 
 
 def _returned(node: ast.stmt) -> list[str]:

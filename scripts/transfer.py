@@ -7,6 +7,7 @@ validation loss from one seed is chosen; what is reported is the test loss from 
 The seeds are the same for all rules, so that losses compare in pairs.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import inf, isfinite, log
@@ -26,10 +27,9 @@ from evaluators.forms import canonical_graph, canonical_text
 from evaluators.optimizers import WIDE
 from evaluators.optimizers.baselines import adamw, best_rate
 from evaluators.optimizers.tasks import HELD_OUT_TASKS, SEARCH_TASKS, load_task
-from evaluators.optimizers.training import Carry, Interpreted, start, trainer
+from evaluators.optimizers.training import Carry, Interpreted, interpreter, start, trainer
 from primitives.encode import Capacity
 from primitives.graph import Graph
-from primitives.interpreter import Machine
 
 RATES = tuple(rate for rate in WIDE if rate <= 1.0)
 """Half decades from 10^-6 to 1: a rule that takes the root of its learning rate wants the square of the usual ones."""
@@ -100,11 +100,11 @@ class Decayed(Interpreted):
         """Returns the register files."""
         return super().start(program[0], weights)
 
-    def step(self, program: Any, carry: Carry, gradient: jax.Array, rate: jax.Array, t: jax.Array) -> Carry:
+    def step(self, program: Any, carry: Carry, given: Mapping[str, jax.Array]) -> Carry:
         """Takes one step."""
         encoded, decay = program
-        shrunk = rate[:, None] * decay * self.weights(carry)
-        tensors, smalls = super().step(encoded, carry, gradient, rate, t)
+        shrunk = given["lr"][:, None] * decay * self.weights(carry)
+        tensors, smalls = super().step(encoded, carry, given)
         return tensors.at[self._w].add(-shrunk), smalls
 
 
@@ -121,7 +121,7 @@ class Trial:
 def train(asked: dict[str, Any]) -> dict[str, Any]:
     """Trains one rule on one task: all trials on one seed, then the best on others."""
     task, domain = load_task(asked["task"]), load("optimizers")
-    machine = Machine(domain.vocabulary, domain.interface, task.layout, Capacity(**asked["capacity"]))
+    machine = interpreter(task, domain.vocabulary, domain.interface, Capacity(**asked["capacity"]))
     rule, steps = Decayed(machine), jnp.int32(task.steps)
     programs = [machine.encode(graph) for graph in _graphs(asked)]
     sweep = jax.jit(trainer(task, rule, 1, len(RATES)))
@@ -129,7 +129,7 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
     best: Trial | None = None
     for (index, program), decay in product(enumerate(programs), DECAYS):
         rates = jnp.asarray(RATES, jnp.float32)
-        losses = np.asarray(sweep((program, jnp.float32(decay)), at.weights, at.order, rates, steps))[0]
+        losses = np.asarray(sweep((program, jnp.float32(decay)), at, rates, steps))[0]
         found = best_rate(losses)
         if found is not None and (best is None or found[1] < best.valid):
             best = Trial(found[1], index, decay, found[0])
@@ -144,7 +144,7 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
     at = start(task, TUNING + 1, range(asked["seeds"]), task.steps)
     rate = RATES[best.rate]
     chosen = (programs[best.program], jnp.float32(best.decay))
-    losses = report(chosen, at.weights, at.order, jnp.asarray([rate], jnp.float32), steps)
+    losses = report(chosen, at, jnp.asarray([rate], jnp.float32), steps)
     return {
         **result,
         "valid": best.valid,

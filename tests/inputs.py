@@ -18,4 +18,6 @@ def draw_inputs(seed: int) -> list[dict]:
         w, lr = rng.normal(size=LAYOUT.size), np.float64(rng.uniform(1e-3, 0.5))
         w.flags.writeable = g.flags.writeable = False  # no execution may write to its inputs
         inputs.append({"w": w, "g": g, "lr": lr, "t": np.float64(t + 1)})
+        inputs[-1] |= {"value": np.float64(rng.uniform(0.1, 3.0)), "noise": rng.normal(size=LAYOUT.size)}
+        inputs[-1]["hessian_diagonal"] = rng.normal(size=LAYOUT.size)
     return inputs

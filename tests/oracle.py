@@ -1,7 +1,8 @@
 """An executor that shares nothing with `primitives.reference`: it walks statements, tensor by tensor, without a graph.
 
-A TENSOR is a `Tensor` of arrays in their own shapes, a LEAF a `Leaf` of numbers, a SCALAR a number; which of them a
-value is comes out of running the program, not of its declared kinds.
+What has one value a tensor is a `Leaf` of numbers, what has several (a TENSOR, a ROW, a LEFT ...) a `Tensor` of arrays
+in their own shapes, a SCALAR is a number; which of them a value is comes out of running the program, not of its
+declared kinds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from primitives.kinds import LEAF, SCALAR, TENSOR, Kind
+from primitives.layout import shape_beside
 from primitives.primitive import Scope, Vocabulary
 from primitives.program import COPY, Program
 
@@ -18,7 +21,7 @@ class Leaf(tuple):
 
 
 class Tensor(tuple):
-    """The tensors of the model, each in its own shape."""
+    """Arrays, one beside each tensor of the model."""
 
 
 def execute(program: Program, vocabulary: Vocabulary, values: Mapping[str, Any], shapes: Sequence[tuple]) -> dict:
@@ -31,32 +34,56 @@ def execute(program: Program, vocabulary: Vocabulary, values: Mapping[str, Any],
     return values
 
 
-def lift(value: Any, rank: int, shapes: Sequence[tuple]) -> Any:
-    """Lifts to rank 1 (LEAF) or 2 (TENSOR)."""
-    if rank > 0 and rank_of(value) == 0:
-        value = Leaf(value for _ in shapes)
-    if rank > 1 and rank_of(value) == 1:
-        value = Tensor(np.full(shape, entry) for shape, entry in zip(shapes, value, strict=True))
-    return value
+def lift(value: Any, kind: Kind, shapes: Sequence[tuple]) -> Any:
+    """Lifts to a kind; what is there already stays."""
+    if kind is SCALAR:
+        return value
+    parts = value if rank_of(value) else [value for _ in shapes]
+    if kind is LEAF:
+        return Leaf(parts)
+    wanted = [shape_beside(shape, kind) for shape in shapes]
+    return Tensor(np.broadcast_to(part, shape) for part, shape in zip(parts, wanted, strict=True))
 
 
 def rank_of(value: Any) -> int:
-    """0 for a SCALAR, 1 for a LEAF, 2 for a TENSOR."""
+    """0 for a SCALAR, 1 for a LEAF, 2 for what has arrays."""
     return 2 if isinstance(value, Tensor) else 1 if isinstance(value, Leaf) else 0
 
 
 def _call(primitive: Any, args: list, shapes: Sequence[tuple]) -> Any:
-    free = [rank_of(arg) for arg, kind in zip(args, primitive.inputs, strict=True) if kind is None]
-    rank = max(free, default=0)
-    args = [lift(a, rank, shapes) if kind is None else a for a, kind in zip(args, primitive.inputs, strict=True)]
+    free = [arg for arg, kind in zip(args, primitive.inputs, strict=True) if kind is None]
+    if primitive.overloads:  # a TENSOR is wanted unless an array is there already
+        wanted = next((one for one, _ in primitive.overloads if TENSOR in one), primitive.overloads[0][0])
+        args = [arg if rank_of(arg) == 2 else lift(arg, kind, shapes) for arg, kind in zip(args, wanted, strict=True)]
+    elif primitive.scope is not Scope.ELEMENT:
+        rank = max(map(rank_of, free), default=0)
+        args = [
+            _joined(arg, free, rank, shapes) if kind is None else lift(arg, kind, shapes) if kind is TENSOR else arg
+            for arg, kind in zip(args, primitive.inputs, strict=True)
+        ]
     if primitive.scope is Scope.MODEL:
-        flat = [_flat(arg) for arg in args]
-        result = primitive.fn(np, *flat)
+        result = primitive.fn(np, *map(_flat, args))
         return _like(args[0], result) if np.ndim(result) else np.float64(result)
-    if rank == 0:
+    if all(rank_of(arg) == 0 for arg in args):
         return np.float64(primitive.fn(np, *args))
     parts = [primitive.fn(np, *(arg[i] if rank_of(arg) else arg for arg in args)) for i in range(len(shapes))]
-    return Tensor(parts) if any(np.ndim(part) for part in parts) else Leaf(parts)
+    reduces = primitive.output is LEAF or (
+        primitive.overloads and all(gives is LEAF for _, gives in primitive.overloads)
+    )
+    whole = any(rank_of(arg) == 2 for arg in args) and not reduces
+    return Tensor(parts) if whole else Leaf(parts)
+
+
+def _joined(value: Any, free: list, rank: int, shapes: Sequence[tuple]) -> Any:
+    """A free argument beside others: all arrive in one shape."""
+    if rank == 0:
+        return value
+    parts = value if rank_of(value) else [value for _ in shapes]
+    if rank == 1:
+        return Leaf(parts)
+    arrays = [other for other in free if rank_of(other) == 2]
+    wanted = [np.broadcast_shapes(*(np.shape(array[i]) for array in arrays)) for i in range(len(shapes))]
+    return Tensor(np.broadcast_to(part, shape) for part, shape in zip(parts, wanted, strict=True))
 
 
 def _flat(value: Any) -> Any:

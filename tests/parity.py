@@ -17,8 +17,10 @@ from oracle import Tensor, execute, lift
 from archive import library
 from primitives.compile import compile_step
 from primitives.graph import check
+from primitives.kinds import TENSOR
 from primitives.layout import Layout
 from primitives.ops import LIBRARY
+from primitives.reference import zero_state
 from primitives.simplify import canonicalize
 
 SHAPES = ((6, 4), (4,))
@@ -276,14 +278,15 @@ def statement_by_statement(name: str, lr: float) -> Weights:
     """The oracle of the tests, which shares nothing with Pride's executions."""
     program = library.load(name).program
     weights, noises = problem()
-    state = {s: lift(np.float64(0.0), 2, SHAPES) for s in program.signature.state}
+    kinds = dict(program.signature.outputs)
+    state = {s: lift(np.float64(0.0), kinds[s], SHAPES) for s in program.signature.state}
     for t, noise in enumerate(noises, 1):
         g = Tensor(0.5 * w + n for w, n in zip(weights, noise, strict=True))
         known = {"w": Tensor(weights), "g": g, "lr": np.float64(lr), "t": np.float64(t), **state}
         given = {name: known[name] for name, _ in program.signature.inputs}
         values = execute(program, LIBRARY, given, SHAPES)
-        state = {s: lift(values[s], 2, SHAPES) for s in state}
-        weights = [w - u for w, u in zip(weights, lift(values["update"], 2, SHAPES), strict=True)]
+        state = {s: lift(values[s], kinds[s], SHAPES) for s in state}
+        weights = [w - u for w, u in zip(weights, lift(values["update"], TENSOR, SHAPES), strict=True)]
     return weights
 
 
@@ -295,7 +298,7 @@ def compiled(name: str, lr: float) -> Weights:
     with jax.enable_x64(True):
         step = jax.jit(compile_step(graph, LIBRARY, layout))
         w = np.concatenate([x.ravel() for x in weights])
-        state: Sequence[Any] = [np.zeros_like(w) for _ in graph.state]
+        state: Sequence[Any] = zero_state(graph, layout)
         for t, noise in enumerate(noises, 1):
             g = 0.5 * w + np.concatenate([x.ravel() for x in noise])
             values = {"w": w, "g": g, "lr": np.float64(lr), "t": np.float64(t)}

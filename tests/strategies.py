@@ -1,12 +1,15 @@
 """Hypothesis strategies: random programs of a vocabulary, valid by construction."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from primitives.kinds import SCALAR, Kind, lifts
+from primitives.interpreter import executes
+from primitives.kinds import LEAF, SCALAR, TENSOR, Kind, lifts
+from primitives.ops import LIBRARY
 from primitives.primitive import Primitive, Vocabulary
-from primitives.program import COPY, Interface, Program, Statement
+from primitives.program import COPY, OPTIMIZER, Interface, Program, Statement
 
 CONSTANTS = st.one_of(
     st.sampled_from((0.9, 0.999, 0.01, 1.0, -1.0, 0.0, -0.0, 1e-8, 2.0, -0.5)),
@@ -18,6 +21,11 @@ CONSTANTS = st.one_of(
 MODERATE = CONSTANTS.filter(lambda c: c == 0.0 or 1e-60 < abs(c) < 1e60)
 """For executions by XLA, which flushes subnormal numbers to zero and rewrites sqrt(x * x) to |x|: what NumPy loses to
 underflow or overflow it may keep, and the other way round. Nothing here comes near the ends of float64."""
+
+INTERPRETED = Vocabulary(tuple(primitive for primitive in LIBRARY.primitives if executes(primitive)))
+"""What the interpreter has instructions for."""
+SEARCHED = replace(OPTIMIZER, inputs=OPTIMIZER.inputs[:4], state=(TENSOR, SCALAR, LEAF))
+"""Signatures that the interpreter takes."""
 
 _STATE_NAMES = ("m", "v", "s3")
 _NEW_NAMES = ("a", "b", "x_1", "_", "norm", "max", "copy", "v845")
@@ -41,18 +49,19 @@ def programs(
         constants: finite constants.
     """
     operations = [None, *(p for p in vocabulary.values() if p.executable)]
-    most = 0 if interface.state is None else min(len(_STATE_NAMES), interface.max_state)
+    most = min(len(_STATE_NAMES), interface.max_state) if interface.state else 0
     state = _STATE_NAMES[: draw(st.integers(0, most))]
+    held = [(name, draw(st.sampled_from(interface.state))) for name in state]
     data = [name for name, _ in interface.inputs if draw(st.booleans())]
     inputs = draw(st.permutations([*data, *state]))
-    signature = interface.signature(inputs, [*(name for name, _ in interface.outputs), *state])
+    signature = interface.signature(inputs, [*(name for name, _ in interface.outputs), *state], held)
 
     kinds = dict(signature.inputs)
     required = [name for name, _ in interface.outputs]
     statements: list[Statement] = []
     for _ in range(draw(st.integers(0, max_statements))):
         primitive = draw(st.sampled_from([p for p in operations if p is None or _can_be_called(p, kinds)]))
-        wanted = (None,) if primitive is None else primitive.inputs
+        wanted = (None,) if primitive is None else draw(st.sampled_from(_ways(primitive, kinds)))
         args = [_argument(draw, kind, kinds, constants) for kind in wanted]
         output = _kind(args[0], kinds) if primitive is None else _output(primitive, args, kinds)
         if output is None:  # kinds that never lift met: take one argument for all the free ones
@@ -73,9 +82,16 @@ def programs(
 
 
 def _can_be_called(primitive: Primitive, kinds: dict[str, Kind]) -> bool:
-    """Whether every argument has a candidate; a constant is one wherever a SCALAR lifts."""
+    return bool(_ways(primitive, kinds))
+
+
+def _ways(primitive: Primitive, kinds: dict[str, Kind]) -> list[tuple[Kind | None, ...]]:
+    """Kinds of arguments that have a candidate each; a constant is one wherever a SCALAR lifts."""
     available = {SCALAR, *kinds.values()}
-    return all(wanted is None or any(lifts(kind, wanted) for kind in available) for wanted in primitive.inputs)
+    declared = [given for given, _ in primitive.overloads] or [primitive.inputs]
+    return [
+        way for way in declared if all(wanted is None or any(lifts(k, wanted) for k in available) for wanted in way)
+    ]
 
 
 def _argument(

@@ -21,7 +21,7 @@ from primitives.primitive import Vocabulary
 from primitives.kinds import TENSOR
 from primitives.program import Interface
 
-FORMULA = Interface("f", (("x", TENSOR),), (("y", TENSOR),), None, 0)
+FORMULA = Interface("f", (("x", TENSOR),), (("y", TENSOR),))
 
 class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)

@@ -154,7 +154,8 @@ def test_rules_written_by_hand_are_those_of_the_library(name):
     states = [zero_state(graph, layout)] * lanes
     for t in range(1, 4):
         g = rng.normal(size=w.shape)
-        carry = hand.step(None, carry, jnp.asarray(g, jnp.float32), jnp.asarray(rate, jnp.float32), jnp.float32(t))
+        given = {"g": jnp.asarray(g, jnp.float32), "lr": jnp.asarray(rate, jnp.float32), "t": jnp.float32(t)}
+        carry = hand.step(None, carry, given)
         for i in range(lanes):
             values = {"w": w[i], "g": g[i], "lr": np.float64(rate[i]), "t": np.float64(t)}
             (update,), states[i] = step(graph, LIBRARY, layout, values, states[i])

@@ -10,8 +10,10 @@ from oracle import Leaf, Tensor, execute, rank_of
 from strategies import programs
 
 from archive import library
+from primitives import kinds
 from primitives.graph import check
 from primitives.kinds import LEAF, SCALAR, TENSOR, Kind, join, lifts
+from primitives.layout import shape_beside
 from primitives.ops import LIBRARY
 from primitives.primitive import Primitive, Vocabulary
 from primitives.program import COPY, OPTIMIZER, Interface, Program, ProgramError, Statement
@@ -41,9 +43,12 @@ def values(signature) -> dict:
     made = {
         SCALAR: lambda: np.float64(rng.normal()),
         LEAF: lambda: Leaf(rng.normal(size=len(SHAPES))),
-        TENSOR: lambda: Tensor(rng.normal(size=shape) for shape in SHAPES),
     }
-    return {name: made[kind]() for name, kind in signature.inputs}
+
+    def beside(kind):
+        return Tensor(rng.normal(size=shape_beside(shape, kind)) for shape in SHAPES)
+
+    return {name: made[kind]() if kind in made else beside(kind) for name, kind in signature.inputs}
 
 
 class TestKinds:
@@ -56,7 +61,10 @@ class TestKinds:
             single = replace(p, statements=(statement,))
             results = execute(single, LIBRARY, results, SHAPES)
             if statement.op != COPY:
-                assert graph.kinds[node].level == rank_of(results[statement.target]), statement
+                kind, found = graph.kinds[node], results[statement.target]
+                assert {SCALAR: 0, LEAF: 1}.get(kind, 2) == rank_of(found), statement
+                if rank_of(found) == 2:
+                    assert [part.shape for part in found] == [shape_beside(shape, kind) for shape in SHAPES]
                 node += 1
         assert node == len(graph.kinds)
         for reference, kind in zip(graph.outputs, graph.output_kinds, strict=True):
@@ -70,6 +78,10 @@ class TestKinds:
         assert join([LEFT, LEFT]) == LEFT
         assert join([LEFT, RIGHT]) is None
         assert join([LEFT, SCALAR]) is None
+        assert join([kinds.LEFT, SCALAR]) is kinds.LEFT
+        assert join([kinds.ROW, LEAF, kinds.COLUMN]) is TENSOR
+        assert join([kinds.LEFT, kinds.ROW]) is None
+        assert join([kinds.LEFT, kinds.RIGHT]) is None
         assert lifts(SCALAR, LEAF)
         assert not lifts(TENSOR, LEAF)
         assert lifts(LEFT, LEFT)
@@ -79,12 +91,12 @@ class TestKinds:
     def test_kinds_that_never_lift(self, p):
         graph = check(p, MATRICES)
         for node, kind in zip(graph.nodes, graph.kinds[graph.first_node :], strict=True):
-            kinds = [graph.kinds[a] for a in node.args]
+            given = [graph.kinds[a] for a in node.args]
             if node.op == "add":
-                assert kind == join(kinds)
-                assert LEFT not in kinds or kinds == [LEFT, LEFT]
+                assert kind == join(given)
+                assert LEFT not in given or given == [LEFT, LEFT]
             elif node.op == "apply":
-                assert kinds[0] == LEFT
+                assert given[0] == LEFT
 
     def test_matrix_kinds_fit(self):
         fits = program(("p", "gram", "g"), ("p", "add", "p", "p"), ("update", "apply", "p", "g"))
@@ -221,7 +233,11 @@ class TestSignatures:
             (("m",), ("update", "m", "m"), "each returned name must be named once, got 'm' twice"),
             (("w",), ("update", "w"), "state must have a name of its own, got the input 'w'"),
             (("w",), ("update", "m"), "must be a parameter too, got 'm'"),
-            (("w", "x"), ("update",), "must be one of w, g, lr, t or state that is returned, got 'x'"),
+            (
+                ("w", "x"),
+                ("update",),
+                "must be one of w, g, lr, t, value, noise, hessian_diagonal or state that is returned, got 'x'",
+            ),
             (("a", "b", "c", "d"), ("update", "a", "b", "c", "d"), "at most 3 state variables, got 4: a, b, c, d"),
         ],
     )
@@ -260,6 +276,6 @@ class TestStrategy:
         collect()
         assert seen["op"] >= {p.name for p in LIBRARY.values() if p.executable} | {COPY}
         assert seen["state"] == {0, 1, 2, 3}
-        assert seen["inputs"] == {"w", "g", "lr", "t", "m", "v", "s3"}
+        assert seen["inputs"] == {*dict(OPTIMIZER.inputs), "m", "v", "s3"}
         assert seen["targets"] >= {"w", "g", "lr", "update", "m", "a", "norm"}
         assert max(seen["size"]) >= 12

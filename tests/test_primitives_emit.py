@@ -390,7 +390,7 @@ def test_only_update_rules_become_optimizers(emit):
     program = parse("def train(x, lr):\n    update = x * lr\n    return update", interface, LIBRARY)
     with pytest.raises(ProgramError, match="only an update rule"):
         emit(program, LIBRARY, Card("rule"))
-    interface = Interface("train", OPTIMIZER.inputs, OPTIMIZER.outputs, SCALAR, 1)
+    interface = Interface("train", OPTIMIZER.inputs, OPTIMIZER.outputs, (SCALAR,), 1)
     program = parse("def train(g, m):\n    m = dot(g, g)\n    update = g * m\n    return update, m", interface, LIBRARY)
     assert emit(program, LIBRARY, Card("rule"))  # written before it is read: no state
     program = parse("def train(g, m):\n    update = g * m\n    m = dot(g, g)\n    return update, m", interface, LIBRARY)

@@ -6,6 +6,7 @@ Emitted source is held to the same reference in `test_primitives_emit.py`.
 """
 
 from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from inputs import LAYOUT, draw_inputs
 from oracle import Tensor, execute, lift
 from rounding import band
-from strategies import MODERATE, programs
+from strategies import INTERPRETED, MODERATE, SEARCHED, programs
 
 from archive import library
 from primitives.compile import compile_step
@@ -80,14 +81,16 @@ def interpreted(graph: Graph, inputs: list[dict]) -> np.ndarray:
 @given(programs(LIBRARY, OPTIMIZER), st.integers(0, 3))
 def test_reference_agrees_with_the_statements_one_by_one(program, seed):
     graph, inputs = check(program, LIBRARY), draw_inputs(seed)
-    held = [Tensor(np.zeros(shape) for shape in LAYOUT.shapes) for _ in graph.state]
+    held = [lift(np.float64(0.0), kind, LAYOUT.shapes) for kind in graph.state_kinds]
     updates, states = [], []
     for row in inputs:
         given = {name: row[name] for name in graph.inputs}
         given = {name: Tensor(LAYOUT.split(x)) if np.ndim(x) else x for name, x in given.items()}
         found = execute(program, LIBRARY, {**given, **dict(zip(graph.state, held, strict=True))}, LAYOUT.shapes)
-        held = [lift(found[name], 2, LAYOUT.shapes) for name in graph.state]
-        updates.append(flat(lift(found["update"], 2, LAYOUT.shapes)))
+        held = [
+            lift(found[name], kind, LAYOUT.shapes) for name, kind in zip(graph.state, graph.state_kinds, strict=True)
+        ]
+        updates.append(flat(lift(found["update"], TENSOR, LAYOUT.shapes)))
         states.append(np.concatenate([flat(s) for s in held]) if held else np.zeros(0))
     band(graph, LIBRARY, LAYOUT, inputs).check(np.stack(updates))
     # The state is an output that no other test looks at.
@@ -106,8 +109,8 @@ def test_reference_agrees_with_the_statements_one_by_one(program, seed):
         band(shown, LIBRARY, LAYOUT, inputs).check(np.stack(states))
 
 
-def flat(tensor: Tensor) -> np.ndarray:
-    return np.concatenate([part.ravel() for part in tensor])
+def flat(value: Any) -> np.ndarray:
+    return np.concatenate([np.ravel(part) for part in (value if isinstance(value, tuple) else [value])])
 
 
 @settings(max_examples=150)
@@ -118,7 +121,15 @@ def test_random_programs_agree_in_float64(program, seed, canonical):
     inputs = draw_inputs(seed)
     honest = band(graph, LIBRARY, LAYOUT, inputs)
     honest.check(compiled(graph, inputs, jit=False))
-    honest.check(interpreted(graph, inputs))
+
+
+@settings(max_examples=100)
+@given(programs(INTERPRETED, SEARCHED, constants=MODERATE), st.integers(0, 3), st.booleans())
+def test_random_programs_agree_in_the_interpreter(program, seed, canonical):
+    graph = check(program, LIBRARY)
+    graph = canonicalize(graph, LIBRARY, "float64") if canonical else graph
+    inputs = draw_inputs(seed)
+    band(graph, LIBRARY, LAYOUT, inputs).check(interpreted(graph, inputs))
 
 
 @settings(max_examples=20)
@@ -182,7 +193,7 @@ def interpreted_single(graph: Graph, inputs: dict) -> np.ndarray:
 
 
 @settings(max_examples=50)
-@given(programs(LIBRARY, OPTIMIZER, constants=FLOAT32), st.integers(0, 3))
+@given(programs(INTERPRETED, SEARCHED, constants=FLOAT32), st.integers(0, 3))
 def test_statements_agree_in_float32_on_equal_arguments(program, seed):
     graph = check(program, LIBRARY)
     state = zero_state(graph, LAYOUT, np.float32)

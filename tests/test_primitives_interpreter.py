@@ -20,7 +20,7 @@ from primitives.program import OPTIMIZER, Program, ProgramError, Statement
 from primitives.reference import step, values, zero_state
 from primitives.simplify import canonicalize
 from primitives.text import parse
-from tests.strategies import programs
+from tests.strategies import INTERPRETED, SEARCHED, programs
 
 LAYOUT = Layout(((2, 3), (3,), (1,)))
 LANES = 2
@@ -91,7 +91,7 @@ def draw_inputs(seed: int, whole: bool = False) -> tuple[np.ndarray, np.ndarray,
 
 
 @settings(max_examples=200)
-@given(programs(EXACT, OPTIMIZER, constants=WHOLE), st.integers(0, 3), st.booleans())
+@given(programs(EXACT, SEARCHED, constants=WHOLE), st.integers(0, 3), st.booleans())
 def test_wiring_is_exact(program, seed, raw):
     graph = check(program, LIBRARY) if raw else canonicalize(check(program, LIBRARY), LIBRARY, "float32")
     inputs = draw_inputs(seed, whole=True)
@@ -114,7 +114,7 @@ def largest(graph: Graph, w, g, lr) -> float:
 
 
 @settings(max_examples=150)
-@given(programs(LIBRARY, OPTIMIZER, max_statements=8, constants=CONSTANTS), st.integers(0, 3))
+@given(programs(INTERPRETED, SEARCHED, max_statements=8, constants=CONSTANTS), st.integers(0, 3))
 def test_random_programs_agree_where_rounding_is_not_amplified(program, seed):
     graph = canonicalize(check(program, LIBRARY), LIBRARY, "float64")
     w, g, lr = draw_inputs(seed)

@@ -502,13 +502,15 @@ def test_adopted_state_avoids_names_in_use() -> None:
         Statement("s3", "add", ("m", "v")),
         Statement("update", COPY, ("s3",)),
     )
-    adopted = adopt(taken, Interface("train", OPTIMIZER.inputs, OPTIMIZER.outputs, TENSOR, 4), 4, ())
+    adopted = adopt(taken, Interface("train", OPTIMIZER.inputs, OPTIMIZER.outputs, (TENSOR,), 4), 4, ())
     assert adopted.signature.state == ("v", "s4", "s5", "s6")
     check(adopted, LIBRARY)
 
 
 def test_adoption_refuses_what_the_interface_does_not_have() -> None:
-    with pytest.raises(ProgramError, match="an input must be one of w, g, lr, t, got 'loss'"):
+    with pytest.raises(
+        ProgramError, match="an input must be one of w, g, lr, t, value, noise, hessian_diagonal, got 'loss'"
+    ):
         adopt(SGD, OPTIMIZER, 2, ("loss",))
     with pytest.raises(ProgramError, match="at most 8 state variables, got 9"):
         adopt(SGD, OPTIMIZER, 9, ())

@@ -29,7 +29,7 @@ from archive.library.card import read_card
 from archive.strict_yaml import read_yaml
 from primitives.card import Card, HyperParameter
 from primitives.emit import emit
-from primitives.emit.module import class_name, read_rule
+from primitives.emit.module import class_name, read_parts
 from primitives.names import nearest
 from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER, Program, ProgramError, key_of
@@ -247,7 +247,7 @@ def read(path: Path) -> Entry:
 def _entry(content: str, path: Path) -> Entry:
     program = parse(content, OPTIMIZER, LIBRARY)
     card = read_card(content, path.stem, program)
-    read_rule(program, LIBRARY, card, "float64")  # what can't be written is no rule of a library
+    read_parts(program, LIBRARY, card, "float64")  # what can't be written is no rule of a library
     return Entry(card, content, path.parent)
 
 

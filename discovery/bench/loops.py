@@ -54,11 +54,16 @@ class ByHand:
         """Returns the parameters."""
         return carry[0]
 
-    def step(self, program: Any, carry: Carry, gradient: jax.Array, rate: jax.Array, t: jax.Array) -> Carry:
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What a step asks for."""
+        return ("g", "lr", "t")
+
+    def step(self, program: Any, carry: Carry, given: Mapping[str, jax.Array]) -> Carry:
         """Takes one step."""
         del program
         w, state = carry
-        update, state = self.update(w, gradient, state, rate[:, None], t)
+        update, state = self.update(w, given["g"], state, given["lr"][:, None], given["t"])
         return w - update, state
 
 
@@ -122,7 +127,7 @@ def by_hand(task: Task, rule: ByHand, at: Start) -> Callable[[], np.ndarray]:
     """Returns the jitted training loop of a hand-written rule: final validation losses (seeds, learning rates)."""
     run = jax.jit(trainer(task, rule, len(at.weights), len(task.learning_rates)))
     rates, steps = jnp.asarray(task.learning_rates, jnp.float32), jnp.int32(at.order.shape[1])
-    return lambda: np.asarray(run(None, at.weights, at.order, rates, steps))[0]
+    return lambda: np.asarray(run(None, at, rates, steps))[0]
 
 
 def floors(task: Task, at: Start) -> dict[str, Callable[[], np.ndarray]]:

@@ -9,6 +9,7 @@ from evaluators.domain import Domain, Evaluator
 from evaluators.optimizers.options import Options
 from primitives.fingerprint import fingerprint, optimizer_probe
 from primitives.graph import Graph
+from primitives.kinds import COLUMN, LEAF, ROW, SCALAR
 from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER
 
@@ -29,7 +30,8 @@ def _refuse(graph: Graph) -> str | None:
 
 
 def _static_descriptors(graph: Graph) -> Mapping[str, float]:
-    return {"state_buffers": len(graph.state), "size": graph.size}
+    large = [kind for kind in graph.state_kinds if kind not in (SCALAR, LEAF, ROW, COLUMN)]
+    return {"state_buffers": len(large), "size": graph.size}
 
 
 def _stages(options: Options) -> tuple[str, ...]:

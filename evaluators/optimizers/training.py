@@ -4,8 +4,8 @@ A lane is one (seed, learning rate). Lanes of one seed share initial parameters 
 derive from the replicate and the seed alone, so that programs and baselines meet the same ones.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
@@ -20,6 +20,10 @@ from primitives.graph import Graph
 from primitives.interpreter import Machine
 from primitives.primitive import Vocabulary
 from primitives.program import Interface
+from primitives.reference import zero_state
+
+_INTERPRETED = ("w", "g", "lr", "t")
+"""Inputs that the interpreter is given: what costs more than the gradient is for programs that are compiled."""
 
 Carry: TypeAlias = Any
 """What a rule carries from step to step (a JAX pytree), the parameters included."""
@@ -27,6 +31,11 @@ Carry: TypeAlias = Any
 
 class Rule(Protocol):
     """How a training run executes update rules."""
+
+    @property
+    def inputs(self) -> Collection[str]:
+        """What a step may ask for, beside the parameters."""
+        ...
 
     def start(self, program: Any, weights: jax.Array) -> Carry:
         """Returns the carry before the first step; weights (lanes, D)."""
@@ -36,8 +45,8 @@ class Rule(Protocol):
         """Returns the parameters (lanes, D)."""
         ...
 
-    def step(self, program: Any, carry: Carry, gradient: jax.Array, rate: jax.Array, t: jax.Array) -> Carry:
-        """Takes one step: gradient (lanes, D), learning rate (lanes,), t from 1."""
+    def step(self, program: Any, carry: Carry, given: Mapping[str, jax.Array]) -> Carry:
+        """Takes one step, given the inputs by name: TENSOR (lanes, D), SCALAR (lanes,), t from 1 0-d."""
         ...
 
 
@@ -50,6 +59,7 @@ class Interpreted:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        self.inputs = (*machine.tensor_inputs, *machine.small_inputs)
         self._w = machine.tensor_inputs["w"]
 
     def start(self, program: Encoded, weights: jax.Array) -> Carry:
@@ -61,10 +71,10 @@ class Interpreted:
         """Returns the register of the parameters."""
         return carry[0][self._w]
 
-    def step(self, program: Encoded, carry: Carry, gradient: jax.Array, rate: jax.Array, t: jax.Array) -> Carry:
+    def step(self, program: Encoded, carry: Carry, given: Mapping[str, jax.Array]) -> Carry:
         """Runs the program once."""
         tensors, smalls = carry
-        tensors, smalls = self.machine.set_inputs(tensors, smalls, {"g": gradient, "lr": rate, "t": t})
+        tensors, smalls = self.machine.set_inputs(tensors, smalls, given)
         tensors, smalls = self.machine.step(program, tensors, smalls)
         update = jax.lax.dynamic_index_in_dim(tensors, program.output, 0, keepdims=False)
         return tensors.at[self._w].add(-update), smalls
@@ -80,28 +90,35 @@ class Compiled:
     """
 
     def __init__(self, graph: Graph, vocabulary: Vocabulary, task: Task) -> None:
-        self._graph = graph
+        self._graph, self.inputs = graph, graph.inputs
         self._step = compile_step(graph, vocabulary, task.layout)
         self._layout = task.layout
 
     def start(self, program: Any, weights: jax.Array) -> Carry:
         """Returns parameters and state."""
-        return weights, tuple(jnp.zeros_like(weights) for _ in self._graph.state)
+        state = zero_state(self._graph, self._layout, np.float32)
+        return weights, tuple(jnp.broadcast_to(zeros, (len(weights), *np.shape(zeros))) for zeros in state)
 
     def weights(self, carry: Carry) -> jax.Array:
         """Returns the parameters."""
         return carry[0]
 
-    def step(self, program: Any, carry: Carry, gradient: jax.Array, rate: jax.Array, t: jax.Array) -> Carry:
+    def step(self, program: Any, carry: Carry, given: Mapping[str, jax.Array]) -> Carry:
         """Takes one step of the program, lane by lane."""
 
-        def lane(w: jax.Array, state: Any, g: jax.Array, lr: jax.Array) -> Any:
-            values = {"w": w, "g": g, "lr": lr, "t": t.astype(w.dtype)}
+        def lane(w: jax.Array, state: Any, own: Mapping[str, jax.Array]) -> Any:
+            values = {"w": w, "t": given["t"].astype(w.dtype), **own}
             (update,), following = self._step({name: values[name] for name in self._graph.inputs}, state)
             return w - update, tuple(following)
 
         weights, state = carry
-        return jax.vmap(lane)(weights, state, gradient, rate)
+        return jax.vmap(lane)(weights, state, {name: value for name, value in given.items() if name != "t"})
+
+
+def interpreter(task: Task, vocabulary: Vocabulary, interface: Interface, capacity: Capacity) -> Machine:
+    """Returns the interpreter of a task, for programs with the inputs that it is given."""
+    given = tuple((name, kind) for name, kind in interface.inputs if name in _INTERPRETED)
+    return Machine(vocabulary, replace(interface, inputs=given), task.layout, capacity)
 
 
 def cosine(t: jax.Array, steps: jax.Array) -> jax.Array:
@@ -109,12 +126,14 @@ def cosine(t: jax.Array, steps: jax.Array) -> jax.Array:
     return 0.5 * (1.0 + jnp.cos(jnp.pi * (t - 1.0) / steps))
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=("weights", "order", "keys"), meta_fields=())
 @dataclass(frozen=True)
 class Start:
-    """What a replicate fixes: initial parameters (seeds, D) float32 and order of examples (seeds, steps, batch)."""
+    """What a replicate fixes: initial parameters (seeds, D) float32, examples (seeds, steps, batch), keys of noise."""
 
     weights: jax.Array
     order: jax.Array
+    keys: jax.Array
 
 
 def start(task: Task, replicate: int, seeds: Sequence[int], steps: int) -> Start:
@@ -127,7 +146,8 @@ def start(task: Task, replicate: int, seeds: Sequence[int], steps: int) -> Start
         epochs = -(-steps * task.batch // examples)
         stream = np.concatenate([rng.permutation(examples) for _ in range(epochs)])
         order.append(stream[: steps * task.batch].reshape(steps, task.batch))
-    return Start(jnp.asarray(np.stack(weights)), jnp.asarray(np.stack(order), jnp.int32))
+    keys = jnp.stack([jax.random.fold_in(jax.random.key(replicate), seed) for seed in seeds])
+    return Start(jnp.asarray(np.stack(weights)), jnp.asarray(np.stack(order), jnp.int32), keys)
 
 
 def trainer(
@@ -135,25 +155,24 @@ def trainer(
 ) -> Callable[..., jax.Array]:
     """Returns a function that trains all lanes of one program, to be jitted.
 
-    The function takes (program, weights (seeds, D), order (seeds, steps, batch), learning rates (rates,), steps) and
-    gives the final losses (splits, seeds, rates). It stops early once no lane has finite parameters: a parameter that
+    The function takes (program, `Start`, learning rates (rates,), steps) and gives the final losses (splits, seeds, rates). It stops early once no lane has finite parameters: a parameter that
     is not finite never becomes finite again.
     """
     train = tuple(jnp.asarray(array) for array in task.train)
     held = [tuple(jnp.asarray(array) for array in task.splits[split]) for split in splits]
     size = task.layout.size
-    by_rate = jax.vmap(jax.grad(task.loss), in_axes=(0, None))
+    by_rate = jax.vmap(partial(_seen, task, frozenset(rule.inputs)), in_axes=(0, None, None))
     losses = jax.vmap(task.loss, in_axes=(0, None))
 
-    def gradient(w: jax.Array, batch: tuple[jax.Array, ...]) -> jax.Array:
+    def seen(w: jax.Array, batch: tuple[jax.Array, ...], keys: jax.Array) -> dict[str, jax.Array]:
+        """What each lane sees of its batch; w (seeds, rates, D)."""
         if seeds == 1:  # without an axis for one seed a step is up to 10 % faster on a CPU
-            return by_rate(w[0], tuple(array[0] for array in batch))
-        return jax.vmap(by_rate)(w, batch).reshape(seeds * rates, size)
+            return by_rate(w[0], tuple(array[0] for array in batch), keys[0])
+        found = jax.vmap(by_rate)(w, batch, keys)
+        return jax.tree.map(lambda x: x.reshape(seeds * rates, *x.shape[2:]), found)
 
-    def run(
-        program: Any, weights: jax.Array, order: jax.Array, learning_rates: jax.Array, steps: jax.Array
-    ) -> jax.Array:
-        lanes = jnp.repeat(weights, rates, axis=0)
+    def run(program: Any, at: Start, learning_rates: jax.Array, steps: jax.Array) -> jax.Array:
+        lanes = jnp.repeat(at.weights, rates, axis=0)
         rate = jnp.tile(learning_rates, seeds)
 
         def alive(carry: tuple[jax.Array, Carry]) -> jax.Array:
@@ -163,10 +182,13 @@ def trainer(
 
         def step(carry: tuple[jax.Array, Carry]) -> tuple[jax.Array, Carry]:
             t, inner = carry
-            rows = jax.lax.dynamic_index_in_dim(order, t - 1, 1, keepdims=False)
-            g = gradient(rule.weights(inner).reshape(seeds, rates, size), tuple(array[rows] for array in train))
+            rows = jax.lax.dynamic_index_in_dim(at.order, t - 1, 1, keepdims=False)
+            now = jax.vmap(jax.random.fold_in, in_axes=(0, None))(at.keys, t) if _RANDOM & {*rule.inputs} else at.keys
+            w = rule.weights(inner).reshape(seeds, rates, size)
+            given = seen(w, tuple(array[rows] for array in train), now)
             moment = t.astype(jnp.float32)
-            return t + 1, rule.step(program, inner, g, rate * cosine(moment, steps.astype(jnp.float32)), moment)
+            given |= {"lr": rate * cosine(moment, steps.astype(jnp.float32)), "t": moment}
+            return t + 1, rule.step(program, inner, given)
 
         _, inner = jax.lax.while_loop(alive, step, (jnp.int32(1), rule.start(program, lanes)))
         w = rule.weights(inner)
@@ -176,6 +198,30 @@ def trainer(
         return final.reshape(len(held), seeds, rates)
 
     return run
+
+
+_RANDOM = frozenset(("noise", "hessian_diagonal"))
+"""Inputs that take random numbers."""
+
+
+def _seen(
+    task: Task, wanted: Collection[str], w: jax.Array, batch: tuple[jax.Array, ...], key: jax.Array
+) -> dict[str, jax.Array]:
+    """What a rule sees of the loss at parameters (D,), its gradient and, where it is `wanted`, more.
+
+    The diagonal of the Hessian is Hutchinson's estimate z * (H z), with z of random signs.
+    """
+    found = {}
+    if "value" in wanted:
+        found["value"], found["g"] = jax.value_and_grad(task.loss)(w, batch)
+    else:
+        found["g"] = jax.grad(task.loss)(w, batch)
+    if "noise" in wanted:
+        found["noise"] = jax.random.normal(jax.random.fold_in(key, 0), w.shape, w.dtype)
+    if "hessian_diagonal" in wanted:
+        signs = jax.random.rademacher(jax.random.fold_in(key, 1), w.shape, w.dtype)
+        found["hessian_diagonal"] = signs * jax.jvp(lambda at: jax.grad(task.loss)(at, batch), (w,), (signs,))[1]
+    return found
 
 
 class Training:
@@ -198,7 +244,7 @@ class Training:
         splits: Sequence[str] = ("valid",),
     ) -> None:
         self.task, self.splits = task, tuple(splits)
-        self.machine = Machine(vocabulary, interface, task.layout, capacity)
+        self.machine = interpreter(task, vocabulary, interface, capacity)
         self._rates = jnp.asarray(task.learning_rates, jnp.float32)
         self._run = jax.jit(trainer(task, Interpreted(self.machine), 1, len(task.learning_rates), splits))
         self._starts: dict[tuple[int, int], Start] = {}
@@ -218,7 +264,7 @@ class Training:
         if (replicate, seed) not in self._starts:
             self._starts[replicate, seed] = start(self.task, replicate, (seed,), self.task.steps)
         at = self._starts[replicate, seed]
-        return np.asarray(self._run(program, at.weights, at.order, self._rates, jnp.int32(steps)))[:, 0]
+        return np.asarray(self._run(program, at, self._rates, jnp.int32(steps)))[:, 0]
 
 
 def compiled(
@@ -239,7 +285,6 @@ def compiled(
     rates = jnp.asarray(learning_rates, jnp.float32)
 
     def losses(replicate: int) -> np.ndarray:
-        at = start(task, replicate, range(seeds), steps)
-        return np.asarray(run(at.weights, at.order, rates, jnp.int32(steps)))
+        return np.asarray(run(start(task, replicate, range(seeds), steps), rates, jnp.int32(steps)))
 
     return losses

@@ -11,11 +11,13 @@ from itertools import groupby
 
 from primitives.emit.naming import RESERVED, free
 from primitives.emit.readable import Line, Rule
-from primitives.kinds import LEAF, SCALAR, TENSOR, Kind, join
+from primitives.kinds import LEAF, SCALAR, TENSOR, Kind
 from primitives.primitive import Primitive, Scope, Vocabulary
 
 WIDTH = 120
 """Longest line, as `ruff format` wraps it."""
+_SHAPE = "shape"
+"""Name of a tensor in a loop that only shows its shape."""
 _CALLS = ("flat", "split", "spread")
 """Functions that the body may call and the module defines, in the order of `Body.calls`."""
 
@@ -29,6 +31,7 @@ class Dialect:
         scalar: makes source for a 0-d value of the right type from source for a number.
         trees: source of the list of tensors of every TENSOR input, by name.
         state: source of the list of tensors of a state variable, by name.
+        number: source of a state variable that is one number for the model.
         like: the data input whose tensors show the shapes (the gradient).
         full: makes source for a tensor like another, every entry the same, from the sources of both.
         fuse: joins lines of a loop where the target has one call for several, given how often each value is used.
@@ -40,6 +43,7 @@ class Dialect:
     scalar: Callable[[str], str]
     trees: Mapping[str, str]
     state: Callable[[str], str]
+    number: Callable[[str], str]
     like: str
     full: Callable[[str, str], str]
     fuse: Callable[[list[Line], Mapping[int, int]], list[Line]] = lambda lines, uses: lines
@@ -62,16 +66,16 @@ class Body:
     Args:
         lines: source lines without indentation of their own.
         output: source of the list of outputs, one a tensor.
-        state: source of the list of next values of each state variable, by name.
+        state: source of the next values of each state variable, by name: a list, or (SCALAR) one number.
         calls: which of `flat`, `split` and `spread` it calls.
-        models: primitives that need a function of their own.
+        functions: primitives that need a function of their own.
     """
 
     lines: tuple[str, ...]
     output: str
     state: Mapping[str, str]
     calls: tuple[str, ...]
-    models: tuple[Primitive, ...]
+    functions: tuple[Primitive, ...]
 
 
 def write_body(rule: Rule, vocabulary: Vocabulary, dialect: Dialect) -> Body:
@@ -87,7 +91,7 @@ class _Writer:
         self.taken = {*RESERVED, *rule.names.values()}
         self.calls: set[str] = set()
         self._shapes: str | None = None
-        self.models: dict[str, Primitive] = {}
+        self.functions: dict[str, Primitive] = {}
 
     @property
     def shapes(self) -> str:
@@ -105,7 +109,9 @@ class _Writer:
         rule, graph, dialect = self.rule, self.rule.graph, self.dialect
         for ref in range(len(graph.inputs) + len(graph.state)):
             name = rule.names[ref]
-            if ref >= len(graph.inputs):
+            if ref >= len(graph.inputs) and graph.kinds[ref] is SCALAR:
+                self.source.append(f"{name} = {dialect.number(name)}")
+            elif ref >= len(graph.inputs):
                 self._list(ref, name, dialect.state(name))
             elif name in dialect.trees:
                 self._list(ref, name, dialect.trees[name])
@@ -119,13 +125,16 @@ class _Writer:
                 for line in lines:
                     self._once(line)
         output = self._result(graph.outputs[0])
-        state = {name: self._result(ref) for name, _, ref in rule.state}
+        state = {
+            name: self._number(ref) if kind is SCALAR else self._result(ref)
+            for (name, _, ref), kind in zip(rule.state, graph.state_kinds, strict=True)
+        }
         return Body(
             lines=tuple(self.source),
             output=output,
             state=state,
             calls=tuple(call for call in _CALLS if call in self.calls),
-            models=tuple(self.models.values()),
+            functions=tuple(self.functions.values()),
         )
 
     def _new(self, name: str) -> str:
@@ -150,10 +159,11 @@ class _Writer:
         return needs
 
     def _result(self, ref: int) -> str:
-        if ref in self.lists:
-            return self.lists[ref]
+        return self.lists[ref] if ref in self.lists else f"[{self._number(ref)}] * len({self.shapes})"
+
+    def _number(self, ref: int) -> str:
         constant = self.rule.constant(ref)
-        return f"[{self.rule.names[ref] if constant is None else number(constant)}] * len({self.shapes})"
+        return self.rule.names[ref] if constant is None else number(constant)
 
     # --- one loop over the tensors ---------------------------------------------------------------------------------
 
@@ -166,6 +176,10 @@ class _Writer:
         lists = {r: self._new(f"next_{next_of[r]}" if r in next_of else f"all_{names[r]}") for r in collected}
         self.source += [f"{name} = []" for name in lists.values()]
         sources, targets = [self.lists[r] for r in read], [names[r] for r in read]
+        seen = [line for line in lines if line.op in self.vocabulary and self.vocabulary[line.op].scope is Scope.LEAF]
+        if any(self._shape(line) == _SHAPE and TENSOR in self._arriving(line) for line in seen):
+            sources.append(self.shapes)
+            targets.append(_SHAPE)
         header = f"for {', '.join(targets)} in zip({', '.join(sources)}, strict=True):"
         if len(sources) == 1:
             header = f"for {targets[0]} in {sources[0]}:"
@@ -203,15 +217,32 @@ class _Writer:
         if spelled is not None:
             return spelled
         primitive = self.vocabulary[line.op]
-        kinds = [self.rule.graph.kinds[ref] for ref in line.refs]
-        if primitive.scope is Scope.LEAF and _meet(primitive, kinds) == TENSOR:
-            shape = next(arg for arg, kind in zip(args, kinds, strict=True) if kind == TENSOR)
+        if primitive.scope is Scope.LEAF:
+            shape, arriving = self._shape(line), self._arriving(line)
             args = [
-                self.dialect.full(shape, str(arg)) if wanted is None and kind != TENSOR else arg
-                for arg, kind, wanted in zip(args, kinds, primitive.inputs, strict=True)
+                self.dialect.full(shape, str(arg))
+                if kind is TENSOR and self.rule.graph.kinds[ref] is not TENSOR
+                else arg
+                for arg, ref, kind in zip(args, line.refs, arriving, strict=True)
             ]
-        source = self.dialect.template(primitive, line.bare).format(*args, xp=self.dialect.xp)
+        template = self.dialect.template(primitive, line.bare)
+        if not template:
+            self.functions[primitive.name] = primitive
+            return f"{primitive.name}({', '.join(map(_argument, args))})"
+        source = template.format(*args, xp=self.dialect.xp)
         return source if line.args else self.dialect.scalar(source)
+
+    def _arriving(self, line: Line) -> tuple[Kind, ...]:
+        return self.vocabulary[line.op].arriving(tuple(self.rule.graph.kinds[ref] for ref in line.refs))
+
+    def _shape(self, line: Line) -> str:
+        """Name of a tensor with the shape that arguments are lifted to."""
+        names = [
+            arg
+            for arg, ref in zip(line.args, line.refs, strict=True)
+            if isinstance(arg, str) and self.rule.graph.kinds[ref] is TENSOR
+        ]
+        return names[0] if names else _SHAPE
 
     # --- once for the model ----------------------------------------------------------------------------------------
 
@@ -220,25 +251,24 @@ class _Writer:
         if primitive.scope is not Scope.MODEL:
             self.source += self._assignment(line)
             return
-        self.models[primitive.name] = primitive
+        self.functions[primitive.name] = primitive
         kinds = [self.rule.graph.kinds[ref] for ref in line.refs]
-        meet = _meet(primitive, kinds)
+        arriving = primitive.arriving(tuple(kinds))
+        beside = {kind: self.lists[ref] for ref, kind in zip(line.refs, kinds, strict=True) if kind is not SCALAR}
         args = [
-            self._flat(ref, arg, kind, wanted or meet or kind)
-            for ref, arg, kind, wanted in zip(line.refs, line.args, kinds, primitive.inputs, strict=True)
+            self._flat(ref, arg, have, kind, beside.get(kind))
+            for ref, arg, have, kind in zip(line.refs, line.args, kinds, arriving, strict=True)
         ]
         call = f"{primitive.name}({', '.join(args)})"
         if self.rule.graph.kinds[line.ref] == SCALAR:
             self.source.append(f"{line.target} = {call}")
             return
-        shapes = self.shapes
-        if meet == LEAF:
-            shapes = next(self.lists[ref] for ref, kind in zip(line.refs, kinds, strict=True) if kind == LEAF)
         self.calls.add("split")
+        shapes = beside.get(self.rule.graph.kinds[line.ref]) or self.shapes
         self._list(line.ref, line.target, f"split({call}, {shapes})")
 
-    def _flat(self, ref: int, arg: str | float, have: Kind, kind: Kind) -> str:
-        """Source of an argument as a flat vector of the kind that the primitive sees."""
+    def _flat(self, ref: int, arg: str | float, have: Kind, kind: Kind, shapes: str | None) -> str:
+        """Source of an argument as a flat vector of the kind that the primitive sees, in the shapes of a list."""
         source = arg if isinstance(arg, str) else _operand(arg)
         if kind == SCALAR:
             return source if isinstance(arg, str) else self.dialect.scalar(source)
@@ -248,12 +278,9 @@ class _Writer:
         if have == kind:
             return f"flat({self.lists[ref]})"
         self.calls.add("spread")
-        values = self.lists[ref] if have == LEAF else f"[{source}] * len({self.shapes})"
-        return f"flat(spread({values}, {self.shapes}))"
-
-
-def _meet(primitive: Primitive, kinds: list[Kind]) -> Kind | None:
-    return join(kind for kind, wanted in zip(kinds, primitive.inputs, strict=True) if wanted is None)
+        shapes = shapes or self.shapes
+        values = f"[{source}] * len({shapes})" if have is SCALAR else self.lists[ref]
+        return f"flat(spread({values}, {shapes}))"
 
 
 def number(value: float) -> str:
@@ -265,3 +292,10 @@ def _operand(value: float) -> str:
     """Source of a constant; a negative one in parentheses, for templates such as `{0}**2`."""
     source = number(value)
     return f"({source})" if source[0] == "-" else source
+
+
+def _argument(source: str) -> str:
+    """A constant between commas needs no parentheses."""
+    return (
+        source[1:-1] if source.startswith("(-") and source[2:-1].replace("-", "").replace(".", "").isalnum() else source
+    )

@@ -2,18 +2,24 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from inspect import signature
-from textwrap import indent, wrap
+from inspect import getsource, signature
+from textwrap import dedent, indent, wrap
 
 from primitives.card import TEXTS, Card, HyperParameter, Interval
 from primitives.emit.loops import WIDTH, Body, Dialect
 from primitives.emit.naming import RESERVED
+from primitives.emit.parts import Part, check_shapes, classes, specialize
 from primitives.emit.readable import Rule, readable, readable_program
 from primitives.graph import check_kinds
-from primitives.kinds import TENSOR
+from primitives.kinds import COLUMN, LEAF, LEFT, RIGHT, ROW, Kind
 from primitives.primitive import Primitive, Scope, Vocabulary
 from primitives.program import Program, ProgramError, with_open
 from primitives.text import render
+
+DATA = ("w", "g", "lr", "t")
+"""Inputs that every training loop has."""
+MORE = ("value", "noise", "hessian_diagonal")
+"""Inputs that a rule asks its user for."""
 
 _MODEL_SIDE = {
     "flat": '''\
@@ -35,8 +41,10 @@ def spread(values: list[Any], arrays: list[Any]) -> list[Any]:
 }
 
 
-def read_rule(program: Program, vocabulary: Vocabulary, card: Card, dtype: str) -> Rule:
+def read_parts(program: Program, vocabulary: Vocabulary, card: Card, dtype: str) -> list[Part]:
     """Returns an update rule ready to be written as an optimizer, its hyper-parameters as inputs.
+
+    One part for each class of tensors that it tells apart.
 
     Args:
         program: any valid update rule.
@@ -45,16 +53,18 @@ def read_rule(program: Program, vocabulary: Vocabulary, card: Card, dtype: str) 
         dtype: type of the program's constants.
 
     Raises:
-        ProgramError: the program is not valid; inputs other than w, g, lr and t, state that is not TENSOR, not
-            exactly one output, or a hyper-parameter that is no named constant.
+        ProgramError: the program is not valid; inputs that no optimizer has, not exactly one output, a
+            hyper-parameter that is no named constant, or matrices apart in a rule that sees the whole model.
         ValueError: the name is no identifier, or one that the source uses itself.
     """
     name, own = card.name, [parameter.name for parameter in card.hyperparameters]
     check_kinds(program, vocabulary)  # as it stands too: a hyper-parameter has its value before it is used
     program = with_open(program, own)
     operations = {s.op: vocabulary[s.op] for s in program.statements if s.op in vocabulary}
-    functions = [operation.name for operation in operations.values() if operation.scope is Scope.MODEL]
-    derived = {class_name(card), f"{class_name(card)}State", f"{name}_step"}
+    functions = [one.name for one in operations.values() if one.scope is Scope.MODEL or not one.python]
+    found = classes(program, vocabulary)
+    derived = {class_name(card), f"{name}_step"} | {state_name(card, label) for label in found}
+    derived |= {part for label in found if label for part in (f"{name}_{label}", f"{name}_{label}_step")}
     for parameter in own:
         if parameter in {*RESERVED, *functions, *derived, *(f"{state}_state" for state in program.signature.state)}:
             raise ValueError(f"a hyper-parameter must have a name of its own, got {parameter!r}; rename it")
@@ -62,16 +72,52 @@ def read_rule(program: Program, vocabulary: Vocabulary, card: Card, dtype: str) 
         raise ValueError(f"a rule must be named by a free Python identifier, got {name!r}; choose another name")
     ranges = {parameter.name: parameter.range for parameter in card.hyperparameters}
     ranges |= {"lr": card.learning_rate.range, "t": Interval(1.0, low_open=False)}
-    rule = readable(program, vocabulary, dtype, [name, *derived, *functions], ranges)
+    parts = []
+    for label, test in found.items():
+        special = specialize(program, vocabulary, label)
+        rule = readable(special, vocabulary, dtype, [name, *derived, *functions], ranges, begins=True)
+        check_shapes(rule, label)
+        _check_signature(rule, own)
+        parts.append(Part(label, test, rule))
+    return parts
+
+
+def _check_signature(rule: Rule, own: list[str]) -> None:
     data = [rule.names[ref] for ref in range(len(rule.graph.inputs))]
-    if not set(data) <= {"w", "g", "lr", "t", *own} or len(rule.output) != 1:
+    if not set(data) <= {*DATA, *MORE, *own} or len(rule.output) != 1:
         raise ProgramError(
-            f"only an update rule with inputs among w, g, lr, t and one output can be written as an optimizer, "
-            f"got inputs {', '.join(data)} and outputs {', '.join(rule.output)}; export it as text"
+            f"only an update rule with inputs among {', '.join((*DATA, *MORE))} and one output can be written as an "
+            f"optimizer, got inputs {', '.join(data)} and outputs {', '.join(rule.output)}; export it as text"
         )
-    if any(kind != TENSOR for kind in rule.graph.state_kinds):
-        raise ProgramError("the state of an optimizer must be TENSOR; export the program as text")
-    return rule
+
+
+def uses(parts: Sequence[Part], name: str) -> bool:
+    """Returns whether a rule reads an input."""
+    return any(name in part.rule.graph.inputs for part in parts)
+
+
+def asked(parts: Sequence[Part]) -> list[str]:
+    """Returns the inputs of a rule that its user must give at every step."""
+    return [name for name in MORE if uses(parts, name)]
+
+
+def begins(rule: Rule) -> list[tuple[str, Kind, float | str]]:
+    """Returns name, kind and first value (a number, or `w` for a copy of the parameters) of every state variable."""
+    return [
+        (name, kind, value)
+        for (name, _, _), kind, value in zip(rule.state, rule.graph.state_kinds, rule.initial, strict=True)
+    ]
+
+
+def shape_of(kind: Kind) -> str:
+    """Returns the source of the shape of a value of `kind` beside a tensor `x`."""
+    return {
+        LEAF: "()",
+        ROW: "(*x.shape[:1], *[1] * (x.ndim - 1))",
+        COLUMN: "(*[1] * min(x.ndim, 1), *x.shape[1:])",
+        LEFT: "(x.shape[0], x.shape[0])",
+        RIGHT: "(x.shape[1], x.shape[1])",
+    }[kind]
 
 
 def plain(card: Card) -> Card:
@@ -87,13 +133,18 @@ def plain(card: Card) -> Card:
     )
 
 
-def write_model_side(body: Body, dialect: Dialect, shared: Mapping[str, str] = _MODEL_SIDE) -> list[str]:
-    """Returns the source of the functions on flat vectors that a body calls."""
-    written = [shared[call].format(xp=dialect.xp) for call in body.calls]
-    return written + [_write_primitive(primitive, dialect) for primitive in body.models]
+def write_functions(bodies: Sequence[Body], dialect: Dialect, shared: Mapping[str, str] = _MODEL_SIDE) -> list[str]:
+    """Returns the source of the functions that bodies call."""
+    calls = dict.fromkeys(call for body in bodies for call in body.calls)
+    written = [shared[call].format(xp=dialect.xp) for call in calls]
+    primitives = {primitive.name: primitive for body in bodies for primitive in body.functions}
+    return written + [_write_primitive(primitive, dialect) for primitive in primitives.values()]
 
 
 def _write_primitive(primitive: Primitive, dialect: Dialect) -> str:
+    if not dialect.template(primitive):
+        source = dedent(getsource(primitive.fn)).rstrip()
+        return source.replace("xp: Any, ", "").replace("xp.", f"{dialect.xp}.")
     names = list(signature(primitive.fn).parameters)[1:]
     return (
         f"def {primitive.name}({', '.join(f'{name}: Any' for name in names)}) -> Any:\n"
@@ -103,35 +154,43 @@ def _write_primitive(primitive: Primitive, dialect: Dialect) -> str:
 
 
 def write_module(
-    card: Card, rule: Rule, vocabulary: Vocabulary, use: str, imports: str, definitions: Iterable[str]
+    card: Card,
+    program: Program,
+    parts: Sequence[Part],
+    vocabulary: Vocabulary,
+    use: str,
+    imports: str,
+    definitions: Iterable[str],
 ) -> str:
     """Returns the source of a module.
 
     Args:
         card: what the docstring tells of the rule.
-        rule: the rule, shown in the docstring as a program where the card has no formulas.
+        program: the program, shown in the docstring where the card has no formulas.
+        parts: the same as it is written.
         vocabulary: the primitives it uses.
         use: how to use the module.
         imports: its imports.
         definitions: its functions and classes.
     """
-    shown = card.mathematics.strip() or render(readable_program(rule), vocabulary)
-    parts = [card.heading, indent(shown.rstrip(), "    "), use.strip()]
-    parts += [_wrap(text) for text in (card.advice, card.source and f"Source: {card.source}") if text]
-    text = "\n\n".join(parts)
+    program = readable_program(parts[0].rule) if len(parts) == 1 else program
+    shown = card.mathematics.strip() or render(program, vocabulary)
+    texts = [card.heading, indent(shown.rstrip(), "    "), use.strip()]
+    texts += [_wrap(text) for text in (card.advice, card.source and f"Source: {card.source}") if text]
+    text = "\n\n".join(texts)
     return "\n\n\n".join((f'"""{text}\n"""\n\n{imports}', *definitions)) + "\n"
 
 
-def parameters(card: Card, rule: Rule) -> list[HyperParameter]:
+def parameters(card: Card, parts: Sequence[Part]) -> list[HyperParameter]:
     """Returns the hyper-parameters that a rule uses."""
-    return [parameter for parameter in card.hyperparameters if parameter.name in rule.graph.inputs]
+    return [parameter for parameter in card.hyperparameters if uses(parts, parameter.name)]
 
 
-def arguments(card: Card, rule: Rule, indentation: str) -> list[str]:
+def arguments(card: Card, parts: Sequence[Part], indentation: str) -> list[str]:
     """Returns the lines that describe the hyper-parameters in a docstring."""
     return [
         line
-        for parameter in parameters(card, rule)
+        for parameter in parameters(card, parts)
         for line in wrap(
             f"{parameter.name}: {parameter.doc}, in {parameter.range}.",
             WIDTH,
@@ -139,6 +198,21 @@ def arguments(card: Card, rule: Rule, indentation: str) -> list[str]:
             subsequent_indent=f"{indentation}    ",
         )
     ]
+
+
+def wanted(parts: Sequence[Part], indentation: str) -> list[str]:
+    """Returns the lines that describe what a rule asks its user for in a docstring."""
+    what = {
+        "value": "the loss that the gradient is of",
+        "noise": "standard normal numbers, fresh at every step, in arrays like the gradient",
+        "hessian_diagonal": "an estimate of the diagonal of the loss's Hessian, in arrays like the gradient",
+    }
+    return [f"{indentation}{name}: {what[name]}." for name in asked(parts)]
+
+
+def state_name(card: Card, label: str) -> str:
+    """Returns the name of the class that holds the state of a part."""
+    return f"{class_name(card)}{label.capitalize()}State"
 
 
 def class_name(card: Card) -> str:

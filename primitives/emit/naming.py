@@ -17,9 +17,10 @@ from primitives.reference import values, zero_state
 _LONGEST = 12
 """Longest name, so that lines stay short."""
 _SCAFFOLD = (
-    "Any Callable Iterable NamedTuple PIECE State Tensor advance closure count dtype extra_args flat foreach grads "
-    "group index init init_fn jax jnp leaf leaves learning_rate like lists loss maximize next_state np optax params "
-    "partial piece pieces results self split spread state states step torch tree update_fn updates weights write"
+    "Any Callable Iterable NamedTuple PIECE State Tensor advance closure count dtype extra_args flat foreach given grads "
+    "group hessian_diagonal index init init_fn jax jnp key leaf leaves learning_rate like lists loss maximize "
+    "next_state noise np optax params partial piece pieces put results scalars seed self shape split spread state states step "
+    "torch tree update_fn updates value weights write"
 )
 RESERVED = frozenset((*_SCAFFOLD.split(), *dir(builtins), *keyword.kwlist, *keyword.softkwlist))
 """Names that emitted source uses itself."""
@@ -43,16 +44,15 @@ def authors_names(program: Program, checked: Graph, graph: Graph, vocabulary: Vo
 def _histories(graph: Graph, vocabulary: Vocabulary) -> list[tuple]:
     """Kind and values over three steps of every reference."""
     layout = Layout(((2, 2), (2,)))
-    size = {TENSOR: layout.size, SCALAR: 1}
     state = zero_state(graph, layout)
     histories: list[tuple] = [(kind.name,) for kind in graph.kinds]
     for step in range(3):
         rng = np.random.default_rng(step)
         numbers = {name: rng.uniform(-1.0, 1.0, layout.size) for name in sorted({"w", "g", "lr", "t", *graph.inputs})}
         inputs = {
-            name: numbers[name][: size.get(kind, layout.leaves)] if kind != SCALAR else abs(numbers[name][0])
+            name: numbers[name] if kind is TENSOR else abs(numbers[name][0])
             for name, kind in zip(graph.inputs, graph.kinds, strict=False)
-        }
+        } | {"t": np.float64(step + 1)}
         found, _, state = values(graph, vocabulary, layout, inputs, state)
         histories = [(*h, np.asarray(v).tobytes()) for h, v in zip(histories, found, strict=True)]
     return histories

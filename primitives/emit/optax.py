@@ -1,18 +1,27 @@
 """An `optax` gradient transformation: one module that needs only JAX and optax."""
 
+from collections.abc import Sequence
+
 from primitives.card import Card
 from primitives.emit.loops import Body, Dialect, number, write_body
 from primitives.emit.module import (
+    MORE,
     arguments,
-    class_name,
+    asked,
+    begins,
     header,
     parameters,
     plain,
-    read_rule,
-    write_model_side,
+    read_parts,
+    shape_of,
+    state_name,
+    uses,
+    wanted,
+    write_functions,
     write_module,
 )
-from primitives.emit.readable import Rule
+from primitives.emit.parts import Part
+from primitives.kinds import SCALAR, TENSOR, Kind
 from primitives.primitive import Vocabulary
 from primitives.program import Program
 
@@ -51,71 +60,114 @@ def emit_optax(program: Program, vocabulary: Vocabulary, card: Card, dtype: str 
         ValueError: the name is no identifier.
     """
     card = plain(card)
-    rule = read_rule(program, vocabulary, card, dtype)
+    parts = read_parts(program, vocabulary, card, dtype)
     dialect = Dialect(
         xp="jnp",
         scalar=lambda source: f"jnp.asarray({source}, dtype)",
-        trees={"w": "jax.tree.leaves(params)", "g": "jax.tree.leaves(updates)"},
+        trees={
+            "w": "jax.tree.leaves(params)",
+            "g": "jax.tree.leaves(updates)",
+            **{name: f"jax.tree.leaves({name})" for name in MORE[1:]},
+        },
         state=lambda variable: f"jax.tree.leaves(state.{variable})",
+        number=lambda variable: f"state.{variable}.astype(dtype)",
         like="g",
         full=lambda like, value: f"jnp.full(jnp.shape({like}), {value})",
     )
-    body = write_body(rule, vocabulary, dialect)
-    state = class_name(card) + "State"
-    factory = _factory(rule, body, card, state)
-    definitions = [_LIKE, *write_model_side(body, dialect), _state(rule, state), factory]
+    bodies = [write_body(part.rule, vocabulary, dialect) for part in parts]
+    definitions = [_LIKE, *write_functions(bodies, dialect)]
+    for part, body in zip(parts, bodies, strict=True):
+        definitions += [_state(card, part), _factory(card, part, body)]
+    if len(parts) > 1:
+        definitions.append(_together(card, parts))
     use = _USE.replace("NAME", card.name).replace("RATE", "" if card.learning_rate.default is not None else "1e-3")
-    return write_module(card, rule, vocabulary, use, _IMPORTS, definitions)
+    return write_module(card, program, parts, vocabulary, use, _IMPORTS, definitions)
 
 
-def _state(rule: Rule, state: str) -> str:
+def _state(card: Card, part: Part) -> str:
     lines = [
-        f"class {state}(NamedTuple):",
+        f"class {state_name(card, part.label)}(NamedTuple):",
         '    """Number of steps taken, and what lives on from step to step in trees like that of the parameters."""',
         "",
         "    count: Any",
     ]
-    return "\n".join([*lines, *(f"    {name}: Any" for name, _, _ in rule.state)])
+    return "\n".join([*lines, *(f"    {name}: Any" for name, _, _ in part.rule.state)])
 
 
-def _factory(rule: Rule, body: Body, card: Card, state: str) -> str:
-    name, default = card.name, card.learning_rate.default
-    uses = "a number, or a schedule of the number of steps taken"
-    if "lr" not in rule.graph.inputs:
-        uses = "not used: the rule's step size is its own"
+def _header(card: Card, parts: Sequence[Part], name: str) -> list[str]:
+    """Header and docstring of a function that makes a transformation."""
+    default = card.learning_rate.default
+    rate = "a number, or a schedule of the number of steps taken"
+    if not uses(parts, "lr"):
+        rate = "not used: the rule's step size is its own"
     given = [f"learning_rate: optax.ScalarOrSchedule{'' if default is None else f' = {number(default)}'}"]
-    given += [f"{one.name}: float = {number(one.default or 0.0)}" for one in parameters(card, rule)]
-    zeros = ["count=jnp.zeros([], jnp.int32)"]
-    zeros += [f"{variable}=jax.tree.map(jnp.zeros_like, params)" for variable, _, _ in rule.state]
-    fields = ["count=state.count + 1"]
-    fields += [f"{variable}=like(state.{variable}, {source})" for variable, source in body.state.items()]
-    lines = [
+    given += [f"{one.name}: float = {number(one.default or 0.0)}" for one in parameters(card, parts)]
+    given += ["seed: int = 0"] if uses(parts, "noise") else []
+    return [
         *header(f"def {name}", given, "optax.GradientTransformationExtraArgs"),
         f'    """Makes the transformation `{name}`; its updates are ready for `optax.apply_updates`.',
         "",
         "    Args:",
-        f"        learning_rate: {uses}.",
-        *arguments(card, rule, "        "),
+        f"        learning_rate: {rate}.",
+        *arguments(card, parts, "        "),
+        *(["        seed: of the noise where `update` is given none."] if uses(parts, "noise") else []),
+        *([""] if asked(parts) else []),
+        *(f"    `update` takes {line}" for line in wanted(parts, "")),
         '    """',
+    ]
+
+
+def _factory(card: Card, part: Part, body: Body) -> str:
+    name, state = (f"{card.name}_{part.label}" if part.label else card.name), state_name(card, part.label)
+    zeros = ["count=jnp.zeros([], jnp.int32)"]
+    zeros += [f"{variable}={_first(kind, value)}" for variable, kind, value in begins(part.rule)]
+    fields = ["count=state.count + 1"]
+    fields += [
+        f"{variable}=jnp.asarray({body.state[variable]}, state.{variable}.dtype)"
+        if kind is SCALAR
+        else f"{variable}=like(state.{variable}, {body.state[variable]})"
+        for variable, kind, _ in begins(part.rule)
+    ]
+    extra = asked([part])
+    lines = [
+        *_header(card, [part], name),
         "",
         f"    def init_fn(params: Any) -> {state}:",
         *_call("return ", state, zeros),
         "",
-        "    def update_fn(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:",
+        *header(
+            "def update_fn",
+            [
+                "updates: Any",
+                "state: Any",
+                "params: Any = None",
+                *(["*"] if extra else []),
+                *(f"{one}: Any = None" for one in extra),
+                "**extra_args: Any",
+            ],
+            "tuple[Any, Any]",
+            "    ",
+        ),
         "        del extra_args",
     ]
-    if "w" in rule.graph.inputs:
-        lines += [
-            "        if params is None:",
-            f'            raise ValueError("{name} reads the parameters: give `params` to `update`")',
-        ]
+    missing = {one: f"`{one}`: give it to `update`" for one in extra if one != "noise"}
+    missing |= {"params": "the parameters: give `params` to `update`"} if uses([part], "w") else {}
+    for one, what in missing.items():
+        lines += [f"        if {one} is None:", f'            raise ValueError("{card.name} reads {what}")']
     source = list(body.lines)
-    if "t" in rule.graph.inputs:
+    if "noise" in extra:
+        source[:0] = _NOISE.splitlines()
+    for one in extra if part.label else ():  # the trees that are given here are whole, those of this part are not
+        if one != "value":
+            source[:0] = _MASKED.replace("NAME", one).splitlines()
+    if uses([part], "value"):
+        source.insert(0, "value = jnp.asarray(value, dtype)")
+    if uses([part], "t"):
         source.insert(0, "t = jnp.asarray(state.count + 1, dtype)")
-    if "lr" in rule.graph.inputs:
+    if uses([part], "lr"):
         source.insert(0, "lr = jnp.asarray(lr, dtype)")
         source.insert(0, "lr = learning_rate(state.count) if callable(learning_rate) else learning_rate")
-    if any(", dtype)" in line for line in source):
+    if any(", dtype)" in line or ".astype(dtype)" in line for line in source):
         source.insert(0, "dtype = jnp.result_type(jnp.float32, *jax.tree.leaves(updates))")
     lines += [f"        {line}" for line in source]
     lines += [
@@ -125,6 +177,52 @@ def _factory(rule: Rule, body: Body, card: Card, state: str) -> str:
         "    return optax.GradientTransformationExtraArgs(init_fn, update_fn)",
     ]
     return "\n".join(lines)
+
+
+def _together(card: Card, parts: Sequence[Part]) -> str:
+    """The factory for all tensors: each part has its own."""
+    lines = [*_header(card, parts, card.name), "", "    def label(x: Any) -> str:"]
+    for part in parts[:-1]:
+        lines += [f"        if {part.test}:", f'            return "{part.label}"']
+    lines += [f'        return "{parts[-1].label}"', "", "    parts = {"]
+    for part in parts:
+        given = ["learning_rate", *(f"{one.name}={one.name}" for one in parameters(card, [part]))]
+        given += ["seed=seed"] if uses([part], "noise") else []
+        lines.append(f'        "{part.label}": {card.name}_{part.label}({", ".join(given)}),')
+    lines += [
+        "    }",
+        "    return optax.with_extra_args_support(optax.multi_transform(parts, lambda params: jax.tree.map(label, params)))",
+    ]
+    return "\n".join(lines)
+
+
+_NOISE = """\
+if noise is None:
+    shapes, key = jax.tree.leaves(updates), jax.random.fold_in(jax.random.key(seed), state.count)
+    keys = jax.random.split(key, len(shapes))
+    noise = [jax.random.normal(key, x.shape, x.dtype) for key, x in zip(keys, shapes, strict=True)]"""
+
+_MASKED = """\
+if NAME is not None:
+    masked = jax.tree.leaves(updates, is_leaf=lambda x: isinstance(x, optax.MaskedNode))
+    NAME = [
+        x
+        for x, held in zip(jax.tree.leaves(NAME), masked, strict=True)
+        if not isinstance(held, optax.MaskedNode)
+    ]"""
+
+
+def _first(kind: Kind, value: float | str) -> str:
+    """Source of the first value of a state variable."""
+    if isinstance(value, str):
+        return "jax.tree.map(jnp.copy, params)"
+    if kind is SCALAR:
+        return f"jnp.full([], {number(value)}, jnp.result_type(jnp.float32, *jax.tree.leaves(params)))"
+    if kind is TENSOR:
+        zeros = "jnp.zeros_like" if value == 0.0 else f"lambda x: jnp.full_like(x, {number(value)})"
+        return f"jax.tree.map({zeros}, params)"
+    dtype = "jnp.promote_types(x.dtype, jnp.float32)"
+    return f"jax.tree.map(lambda x: jnp.full({shape_of(kind)}, {number(value)}, {dtype}), params)"
 
 
 def _call(before: str, function: str, fields: list[str]) -> list[str]:

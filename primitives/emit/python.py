@@ -1,9 +1,26 @@
 """Readable source that needs only NumPy."""
 
+from collections.abc import Sequence
+
 from primitives.card import Card
 from primitives.emit.loops import Body, Dialect, number, write_body
-from primitives.emit.module import arguments, header, parameters, plain, read_rule, write_model_side, write_module
-from primitives.emit.readable import Rule
+from primitives.emit.module import (
+    MORE,
+    arguments,
+    asked,
+    begins,
+    header,
+    parameters,
+    plain,
+    read_parts,
+    shape_of,
+    uses,
+    wanted,
+    write_functions,
+    write_module,
+)
+from primitives.emit.parts import Part
+from primitives.kinds import SCALAR, TENSOR, Kind
 from primitives.primitive import Vocabulary
 from primitives.program import Program
 
@@ -14,11 +31,16 @@ def leaves(tree: Any) -> list[Any]:
     """Returns the arrays in a dict, by key, or in a list."""
     return [tree[key] for key in sorted(tree)] if isinstance(tree, dict) else list(tree)'''
 
+_PUT = '''\
+def put(tree: Any, arrays: list[Any]) -> Any:
+    """Puts arrays into a container like `tree`."""
+    return dict(zip(sorted(tree), arrays, strict=True)) if isinstance(tree, dict) else arrays'''
+
 _LIKE = '''\
 def like(tree: Any, values: list[Any]) -> Any:
     """Puts values into a container like `tree`, at the shapes and types of its arrays."""
-    arrays = [np.full(np.shape(x), value, np.asarray(x).dtype) for x, value in zip(leaves(tree), values, strict=True)]
-    return dict(zip(sorted(tree), arrays, strict=True)) if isinstance(tree, dict) else arrays'''
+    old = leaves(tree)
+    return put(tree, [np.full(np.shape(x), value, np.asarray(x).dtype) for x, value in zip(old, values, strict=True)])'''
 
 _USE = """On NumPy arrays:
 
@@ -43,57 +65,77 @@ def emit_python(program: Program, vocabulary: Vocabulary, card: Card, dtype: str
         ValueError: the name is no identifier.
     """
     card = plain(card)
-    rule = read_rule(program, vocabulary, card, dtype)
+    parts = read_parts(program, vocabulary, card, dtype)
     dialect = Dialect(
         xp="np",
         scalar=lambda source: f"np.float64({source})",
-        trees={"w": "leaves(params)", "g": "leaves(grads)"},
+        trees={"w": "leaves(params)", "g": "leaves(grads)", **{name: f"leaves({name})" for name in MORE[1:]}},
         state=lambda variable: f"leaves(state.{variable})",
+        number=lambda variable: f"state.{variable}",
         like="g",
         full=lambda like, value: f"np.full(np.shape({like}), {value})",
     )
-    body = write_body(rule, vocabulary, dialect)
-    definitions = [
-        _LEAVES,
-        _LIKE,
-        *write_model_side(body, dialect),
-        _state(rule),
-        _init(rule),
-        _update(card, rule, body),
-    ]
-    return write_module(card, rule, vocabulary, _USE, _IMPORTS, definitions)
+    bodies = [write_body(part.rule, vocabulary, dialect) for part in parts]
+    definitions = [_LEAVES, _PUT, _LIKE, *write_functions(bodies, dialect)]
+    for part, body in zip(parts, bodies, strict=True):
+        definitions += [_state(part), _init(part), _update(card, part, body)]
+    if len(parts) > 1:
+        definitions += _together(card, parts)
+    return write_module(card, program, parts, vocabulary, _USE, _IMPORTS, definitions)
 
 
-def _uses(rule: Rule, name: str) -> bool:
-    return name in rule.graph.inputs
+def _suffix(part: Part) -> str:
+    return f"_{part.label}" if part.label else ""
 
 
-def _state(rule: Rule) -> str:
+def _state(part: Part) -> str:
     lines = [
-        "class State(NamedTuple):",
+        f"class {part.label.capitalize()}State(NamedTuple):",
         '    """What lives on from step to step, in containers like that of the parameters."""',
     ]
-    fields = ["    t: int"] if _uses(rule, "t") else []
-    fields += [f"    {name}: Any" for name, _, _ in rule.state]
+    fields = ["    t: int"] if uses([part], "t") else []
+    fields += [f"    {name}: Any" for name, _, _ in part.rule.state]
     return "\n".join([*lines, "", *fields] if fields else lines)
 
 
-def _init(rule: Rule) -> str:
-    fields = ["t=0"] if _uses(rule, "t") else []
-    fields += [f"{name}=like(params, [0.0] * len(params))" for name, _, _ in rule.state]
-    call = [f"    return State({', '.join(fields)})"]
-    if len(fields) > 1:
-        call = ["    return State(", *(f"        {field}," for field in fields), "    )"]
+def _init(part: Part) -> str:
+    fields = ["t=0"] if uses([part], "t") else []
+    fields += [f"{name}={_first(kind, value)}" for name, kind, value in begins(part.rule)]
+    state = f"{part.label.capitalize()}State"
+    doc = "zeros" if not any(part.rule.initial) else "what the first step begins with"
     return "\n".join(
-        ["def init(params: Any) -> State:", '    """Returns the state before the first step: zeros."""', *call]
+        [
+            f"def init{_suffix(part)}(params: Any) -> {state}:",
+            f'    """Returns the state before the first step: {doc}."""',
+            *_call("return ", state, fields),
+        ]
     )
 
 
-def _update(card: Card, rule: Rule, body: Body) -> str:
-    given = ["params: Any", "grads: Any", "state: State", "lr: Any"]
-    given += [f"{one.name}: float = {number(one.default or 0.0)}" for one in parameters(card, rule)]
-    lines = [
-        *header("def update", given, "tuple[Any, State]"),
+def _call(before: str, function: str, fields: list[str]) -> list[str]:
+    if len(fields) < 2:
+        return [f"    {before}{function}({''.join(fields)})"]
+    return [f"    {before}{function}(", *(f"        {field}," for field in fields), "    )"]
+
+
+def _first(kind: Kind, value: float | str) -> str:
+    """Source of the first value of a state variable."""
+    if isinstance(value, str):
+        return "like(params, leaves(params))"
+    if kind is SCALAR:
+        return f"np.float64({number(value)})"
+    if kind is TENSOR:
+        return f"like(params, [{number(value)}] * len(params))"
+    return f"put(params, [np.full({shape_of(kind)}, {number(value)}) for x in leaves(params)])"
+
+
+def _header(card: Card, parts: Sequence[Part], name: str, state: str) -> list[str]:
+    """Header and docstring of a function that takes a step."""
+    given = ["params: Any", "grads: Any", f"state: {state}", "lr: Any"]
+    given += [f"{one.name}: float = {number(one.default or 0.0)}" for one in parameters(card, parts)]
+    given += ["*", *(f"{one}: Any" for one in asked(parts))] if asked(parts) else []
+    return [
+        *header(f"def {name}", given, f"tuple[Any, {state}]"),
         '    """Returns what to subtract from the parameters, and the next state.',
         "",
         "    Args:",
@@ -101,19 +143,51 @@ def _update(card: Card, rule: Rule, body: Body) -> str:
         "        grads: gradient of the loss, in the same container.",
         "        state: what `init` or the last call returned.",
         "        lr: learning rate of this step.",
-        *arguments(card, rule, "        "),
+        *arguments(card, parts, "        "),
+        *wanted(parts, "        "),
         '    """',
     ]
-    if _uses(rule, "t"):
+
+
+def _update(card: Card, part: Part, body: Body) -> str:
+    state = f"{part.label.capitalize()}State"
+    lines = _header(card, [part], f"update{_suffix(part)}", state)
+    if uses([part], "t"):
         lines.append("    t = np.float64(state.t + 1)")
-    if _uses(rule, "lr"):
-        lines.append("    lr = np.float64(lr)")
+    lines += [f"    {name} = np.float64({name})" for name in ("lr", "value") if uses([part], name)]
     lines += [f"    {line}" for line in body.lines]
-    fields = ["t=state.t + 1"] if _uses(rule, "t") else []
-    fields += [f"{name}=like(state.{name}, {source})" for name, source in body.state.items()]
-    if len(fields) > 1:
-        lines += ["    state = State(", *(f"        {field}," for field in fields), "    )"]
-    elif fields:
-        lines.append(f"    state = State({fields[0]})")
+    fields = ["t=state.t + 1"] if uses([part], "t") else []
+    fields += [
+        f"{name}=np.float64({body.state[name]})" if kind is SCALAR else f"{name}=like(state.{name}, {body.state[name]})"
+        for name, kind, _ in begins(part.rule)
+    ]
+    lines += _call("state = ", state, fields) if fields else []
     lines.append(f"    return like(grads, {body.output}), state")
     return "\n".join(lines)
+
+
+def _together(card: Card, parts: Sequence[Part]) -> list[str]:
+    """`State`, `init` and `update` for all tensors: each part sees a list of its own."""
+    state = ["class State(NamedTuple):", '    """The state of each part, in lists."""', ""]
+    state += [f"    {part.label}: {part.label.capitalize()}State" for part in parts]
+    first = ["def init(params: Any) -> State:", '    """Returns the state before the first step."""']
+    fields = [f"{part.label}=init_{part.label}([x for x in leaves(params) if {part.test}])" for part in parts]
+    step = _header(card, parts, "update", "State")
+    step += ["    updates: list[Any] = [None] * len(leaves(grads))"]
+    for part in parts:
+        own = [one.name for one in parameters(card, [part])]
+        given = ["*lists[:2]", f"state.{part.label}", "lr", *(f"{name}={name}" for name in own)]
+        lists = ["params", "grads", *asked([part])]
+        lists.remove("value") if "value" in lists else None
+        given += [f"{name}=lists[{i}]" for i, name in enumerate(lists) if i > 1]
+        given += ["value=value"] if uses([part], "value") else []
+        step += [
+            f"    index = [i for i, x in enumerate(leaves(grads)) if {part.test}]",
+            f"    lists = [[leaves(tree)[i] for i in index] for tree in ({', '.join(lists)})]",
+            f"    found, {part.label} = update_{part.label}({', '.join(given)})",
+            "    for i, one in zip(index, found, strict=True):",
+            "        updates[i] = one",
+        ]
+    labels = ", ".join(f"{part.label}={part.label}" for part in parts)
+    step.append(f"    return put(grads, updates), State({labels})")
+    return ["\n".join(state), "\n".join([*first, *_call("return ", "State", fields)]), "\n".join(step)]

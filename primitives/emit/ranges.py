@@ -25,15 +25,16 @@ _ROUNDS = 4
 """Steps that are followed exactly before growing ends of state are taken to be infinite."""
 
 
-def bounds(graph: Graph, given: Mapping[str, Interval]) -> list[Bounds]:
+def bounds(graph: Graph, given: Mapping[str, Interval], begin: Sequence[Bounds] | None = None) -> list[Bounds]:
     """Returns bounds of every value of a graph, by reference, that hold at every step.
 
     Args:
-        graph: a checked or canonical graph, whose state is zero at first.
+        graph: a checked or canonical graph.
         given: ranges of data inputs; others may be any number.
+        begin: bounds of the state before the first step; None means zeros.
     """
     inputs = [(given[name].low, given[name].high) if name in given else ANY for name in graph.inputs]
-    state: list[Bounds] = [(0.0, 0.0)] * len(graph.state)
+    state: list[Bounds] = [(0.0, 0.0)] * len(graph.state) if begin is None else [*map(_outwards, begin)]
     for step in range(2 * _ROUNDS):
         values = _step(graph, inputs, state)
         following = [_union(old, values[ref]) for old, ref in zip(state, graph.next_state, strict=True)]
@@ -174,6 +175,7 @@ _KNOWN: Mapping[str, Callable[..., Bounds]] = {
     "sign": _sign,
     "tanh": lambda a: (0.0 if a[0] >= 0.0 else -1.0, 1.0),
     "where": lambda c, x, y: _union(x, y),
+    "initial": lambda t, x, y: _union(x, y),
     "mean": _mean,
     "max_abs": _abs,
     "norm": _positive,

@@ -16,9 +16,9 @@ import numpy as np
 
 from primitives.card import Interval
 from primitives.emit.naming import RESERVED, authors_names, free, name_values
-from primitives.emit.ranges import bounds
-from primitives.graph import Graph, check
-from primitives.kinds import SCALAR, Kind, lifts
+from primitives.emit.ranges import ANY, bounds
+from primitives.graph import Graph, Node, check
+from primitives.kinds import SCALAR, TENSOR, Kind, lifts
 from primitives.primitive import Scope, Vocabulary
 from primitives.program import COPY, Program, Signature, Statement
 from primitives.simplify import canonicalize
@@ -58,6 +58,7 @@ class Rule:
         output: names of the outputs that are no state.
         parameters: data inputs and state variables by name, in the author's order.
         lines: operations in order. A name is used again only where nothing needs its old value any more.
+        initial: what each state variable holds before the first step: a number, or the name of the parameters.
     """
 
     function: str
@@ -66,6 +67,7 @@ class Rule:
     output: tuple[str, ...]
     parameters: tuple[str, ...]
     lines: tuple[Line, ...]
+    initial: tuple[float | str, ...]
 
     @property
     def state(self) -> tuple[tuple[str, int, int], ...]:
@@ -85,6 +87,7 @@ def readable(
     dtype: str = "float32",
     avoid: Iterable[str] = (),
     ranges: Mapping[str, Interval] = MappingProxyType({}),
+    begins: bool = False,
 ) -> Rule:
     """Returns the canonical form of a program with names and in an order that people can read.
 
@@ -94,6 +97,7 @@ def readable(
         dtype: type of its constants; they are written as the shortest decimal that is the same in that type.
         avoid: names that variables must not have.
         ranges: what is known of the values of data inputs.
+        begins: whether state may begin at other values than zero, instead of being set at the first step.
 
     Raises:
         ProgramError: the program is not valid.
@@ -101,11 +105,15 @@ def readable(
     checked = check(program, vocabulary)
     graph = canonicalize(checked, vocabulary, dtype)
     wanted = authors_names(program, checked, graph, vocabulary, dtype)
+    initial: tuple[float | str, ...] = (0.0,) * len(graph.state)
+    if begins:
+        graph, initial, moved = _begun(graph)
+        wanted = {moved[ref]: name for ref, name in wanted.items() if ref in moved}
     order, phases = _order(graph, vocabulary)
     outputs = tuple(n for n, _ in program.signature.outputs if n not in program.signature.state)
     names = name_values(graph, order, phases, wanted, outputs, {*RESERVED, *avoid})
     graph = _shorten(graph, dtype)
-    known = bounds(graph, ranges)
+    known = bounds(graph, ranges, [ANY if isinstance(value, str) else (value, value) for value in initial])
     written: dict[int, str | float] = dict(names)
     written.update({len(graph.inputs) + len(graph.state) + i: c for i, c in enumerate(graph.constants)})
     lines = []
@@ -128,7 +136,70 @@ def readable(
         output=outputs,
         parameters=tuple(sorted(held, key=lambda n: author.index(n) if n in author else len(author))),
         lines=tuple(lines),
+        initial=initial,
     )
+
+
+def _begun(graph: Graph) -> tuple[Graph, tuple[float | str, ...], Mapping[int, int]]:
+    """Takes `s = initial(t, x, s)` away where x is a constant or the parameters: state that begins there is the same.
+
+    Returns:
+        The graph, what state begins at, and the new reference of every old one that is left.
+    """
+    first_state, first_constant = len(graph.inputs), len(graph.inputs) + len(graph.state)
+    users: dict[int, list[int]] = {}
+    for ref, node in enumerate(graph.nodes, graph.first_node):
+        for arg in node.args:
+            users.setdefault(arg, []).append(ref)
+    begin: dict[int, float | str] = {}
+    instead: dict[int, int] = {}  # what stands for a node that is taken away
+    for i in range(len(graph.state)):
+        state = first_state + i
+        ref = next(iter(users.get(state, ())), -1)
+        if len(users.get(state, ())) != 1 or state in (*graph.outputs, *graph.next_state):
+            continue
+        op, args = graph.nodes[ref - graph.first_node]
+        if op != "initial" or args[2] != state or graph.kinds[args[0]] is not SCALAR:
+            continue
+        if graph.inputs[args[0] : args[0] + 1] != ("t",):
+            continue
+        if first_constant <= args[1] < graph.first_node:
+            begin[i] = graph.constants[args[1] - first_constant]
+        elif graph.inputs[args[1] : args[1] + 1] == ("w",) and graph.state_kinds[i] is TENSOR:
+            begin[i] = "w"
+        else:
+            continue
+        instead[ref] = state
+    if not instead:
+        return graph, (0.0,) * len(graph.state), {ref: ref for ref in range(len(graph.kinds))}
+    needed: set[int] = set()
+    stack = [instead.get(ref, ref) for ref in (*graph.outputs, *graph.next_state)]
+    while stack:
+        ref = stack.pop()
+        if ref not in needed:
+            needed.add(ref)
+            if ref >= graph.first_node:
+                stack += [instead.get(arg, arg) for arg in graph.nodes[ref - graph.first_node].args]
+    needed |= set(range(first_state, first_constant))
+    kept = [ref for ref in range(len(graph.kinds)) if ref in needed]
+    moved = {ref: place for place, ref in enumerate(kept)}
+    moved |= {ref: moved[state] for ref, state in instead.items() if state in moved}
+    begun = Graph(
+        inputs=tuple(name for ref, name in enumerate(graph.inputs) if ref in needed),
+        state=graph.state,
+        constants=tuple(c for ref, c in enumerate(graph.constants, first_constant) if ref in needed),
+        nodes=tuple(
+            Node(node.op, tuple(moved[arg] for arg in node.args))
+            for ref, node in enumerate(graph.nodes, graph.first_node)
+            if ref in needed
+        ),
+        outputs=tuple(moved[ref] for ref in graph.outputs),
+        next_state=tuple(moved[ref] for ref in graph.next_state),
+        kinds=tuple(graph.kinds[ref] for ref in kept),
+        output_kinds=graph.output_kinds,
+        state_kinds=graph.state_kinds,
+    )
+    return begun, tuple(begin.get(i, 0.0) for i in range(len(graph.state))), moved
 
 
 def readable_program(rule: Rule) -> Program:

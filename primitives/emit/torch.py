@@ -1,23 +1,30 @@
 """A `torch.optim.Optimizer`: one module that needs only PyTorch."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from math import isfinite
 
 from primitives.card import Card, HyperParameter
 from primitives.emit.loops import Body, Dialect, number, write_body
 from primitives.emit.module import (
+    MORE,
     arguments,
+    asked,
+    begins,
     class_name,
     header,
     parameters,
     plain,
-    read_rule,
-    write_model_side,
+    read_parts,
+    shape_of,
+    uses,
+    write_functions,
     write_module,
 )
+from primitives.emit.parts import Part
 from primitives.emit.readable import Line, Rule
-from primitives.kinds import LEAF, TENSOR, Kind
+from primitives.kinds import SCALAR, TENSOR, Kind
 from primitives.primitive import Scope, Vocabulary
 from primitives.program import Program
 
@@ -116,32 +123,92 @@ def emit_torch(program: Program, vocabulary: Vocabulary, card: Card, dtype: str 
         ValueError: the name is no identifier.
     """
     card = plain(card)
-    rule = read_rule(program, vocabulary, card, dtype)
-    dialect = Dialect(
+    pieces = [_piece(card, part, vocabulary) for part in read_parts(program, vocabulary, card, dtype)]
+    parts = [piece.part for piece in pieces]
+    definitions = [
+        *write_functions([piece.body for piece in pieces], _dialect(parts[0].rule), _MODEL_SIDE),
+        _WRITE,
+        *([_ADVANCE] if any(piece.alone for piece in pieces) else []),
+        *(_step(piece) for piece in pieces),
+        _class(card, pieces),
+    ]
+    rate = "" if card.learning_rate.default is not None else ", lr=1e-3"
+    use = _USE.replace("CLASS", class_name(card)).replace("RATE", rate)
+    functools = "from functools import partial\n" if any(piece.keywords for piece in pieces) else ""
+    return write_module(card, program, parts, vocabulary, use, _IMPORTS.replace("FUNCTOOLS", functools), definitions)
+
+
+def _dialect(rule: Rule) -> Dialect:
+    return Dialect(
         xp="torch",
         scalar=lambda source: f"torch.tensor({source}, dtype=torch.float64)",
-        trees={"w": "weights", "g": "grads"},
+        trees={"w": "weights", "g": "grads", **{name: name for name in MORE[1:]}},
         state=lambda variable: f"{variable}_state",
+        number=lambda variable: f"{variable}_state",
         like="g",
         full=lambda like, value: f"torch.zeros_like({like}) + {value}",
         fuse=partial(_fuse, kinds=rule.graph.kinds),
         spell=partial(_spell, kinds=rule.graph.kinds),
     )
-    body = write_body(rule, vocabulary, dialect)
-    own = parameters(card, rule)
-    scopes = [vocabulary[line.op].scope for line in rule.lines]
-    alone = all(scope is Scope.ELEMENT for scope in scopes) and LEAF not in rule.graph.kinds
-    definitions = [
-        *write_model_side(body, dialect, _MODEL_SIDE),
-        _WRITE,
-        *([_ADVANCE] if alone else []),
-        _step(card, rule, body, own),
-        _class(card, rule, own, alone),
-    ]
-    rate = "" if card.learning_rate.default is not None else ", lr=1e-3"
-    use = _USE.replace("CLASS", class_name(card)).replace("RATE", rate)
-    imports = _IMPORTS.replace("FUNCTOOLS", "from functools import partial\n" if _scalars(rule, own) else "")
-    return write_module(card, rule, vocabulary, use, imports, definitions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A part of a rule and its source.
+
+    Args:
+        part: the part.
+        body: source of its step.
+        function: name of the function that takes it.
+        alone: whether every entry is updated by itself.
+        whole: whether it sees all tensors of a group together.
+        scalars: numbers that it takes and only reads.
+        lists: inputs beside the gradient that are lists of tensors.
+        small: state variables that are one number for the model.
+    """
+
+    part: Part
+    body: Body
+    function: str
+    alone: bool
+    whole: bool
+    scalars: tuple[str, ...]
+    lists: tuple[str, ...]
+    small: tuple[str, ...]
+
+    @property
+    def states(self) -> list[tuple[str, Kind, float | str]]:
+        """Name, kind and first value of the state variables that every tensor has."""
+        return [one for one in begins(self.part.rule) if one[0] not in self.small]
+
+    @property
+    def keywords(self) -> bool:
+        """Whether the step takes more than lists of tensors and state."""
+        return bool(self.scalars or self.lists or self.small)
+
+    @property
+    def suffix(self) -> str:
+        """What the part adds to names."""
+        return f"_{self.part.label}" if self.part.label else ""
+
+
+def _piece(card: Card, part: Part, vocabulary: Vocabulary) -> _Piece:
+    graph = part.rule.graph
+    scopes = {vocabulary[line.op].scope for line in part.rule.lines}
+    small = tuple(name for name, kind, _ in begins(part.rule) if kind is SCALAR)
+    lists = tuple(name for name in asked([part]) if name != "value")
+    plain_kinds = {*graph.kinds, *graph.state_kinds} <= {SCALAR, TENSOR}
+    numbers = [name for name in ("lr", "t", "value") if uses([part], name)]
+    return _Piece(
+        part=part,
+        body=write_body(part.rule, vocabulary, _dialect(part.rule)),
+        function=f"{card.name}_{part.label}_step" if part.label else f"{card.name}_step",
+        alone=scopes <= {Scope.ELEMENT} and plain_kinds and not small and not lists,
+        whole=bool(small) or Scope.MODEL in scopes,
+        scalars=(*numbers, *(one.name for one in parameters(card, [part]))),
+        lists=lists,
+        small=small,
+    )
 
 
 _FUSED = "addcmul"
@@ -198,55 +265,108 @@ def _spell(line: Line, args: Sequence[str], into: str | None, kinds: Sequence[Ki
     return None
 
 
-def _scalars(rule: Rule, own: Sequence[HyperParameter]) -> list[str]:
-    """Names of the numbers that a step takes."""
-    return [name for name in ("lr", "t") if name in rule.graph.inputs] + [one.name for one in own]
-
-
-def _step(card: Card, rule: Rule, body: Body, own: Sequence[HyperParameter]) -> str:
-    states = [f"{name}_state" for name, _, _ in rule.state]
-    given = [f"{name}: list[Tensor]" for name in ("grads", "weights", *states)]
-    numbers = [f"{name}: Tensor" for name in _scalars(rule, own)]
-    given += ["*", *numbers] if numbers else []
-    results = [body.output, *(body.state[name] for name, _, _ in rule.state)]
+def _step(piece: _Piece) -> str:
+    states = [name for name, _, _ in piece.states]
+    given = [f"{name}: list[Tensor]" for name in ("grads", "weights", *(f"{name}_state" for name in states))]
+    more = [f"{name}: Tensor" for name in (*piece.scalars, *(f"{name}_state" for name in piece.small))]
+    more += [f"{name}: list[Tensor]" for name in piece.lists]
+    given += ["*", *more] if more else []
+    results = f"[{', '.join([piece.body.output, *(piece.body.state[name] for name in states)])}]"
+    gives, doc = "list[list[Any]]", "the state, which it may change in place"
+    if piece.small:
+        gives, doc = f"tuple[{gives}, list[Any]]", "the state: tensors, which it may change in place, and numbers"
+        results += f", [{', '.join(piece.body.state[name] for name in piece.small)}]"
     return "\n".join(
         [
-            *header(f"def {card.name}_step", given, "list[list[Any]]"),
-            '    """Returns what to subtract from each tensor, and the state, which it may change in place."""',
-            *(f"    {line}" for line in body.lines),
-            f"    return [{', '.join(results)}]",
+            *header(f"def {piece.function}", given, gives),
+            f'    """Returns what to subtract from each tensor, and {doc}."""',
+            *(f"    {line}" for line in piece.body.lines),
+            f"    return {results}",
         ]
     )
 
 
-def _class(card: Card, rule: Rule, own: Sequence[HyperParameter], alone: bool) -> str:
-    lines = [*_constructor(card, rule, own, alone), "", *_STEP.splitlines(), "", *_steps_of_group(card, rule), ""]
-    return "\n".join([*lines, *_advance_method(card, rule, own, alone)])
+def _class(card: Card, pieces: Sequence[_Piece]) -> str:
+    lines = [*_constructor(card, pieces), "", *_step_method(card, pieces)]
+    lines += ["", *_steps_of_group(card, pieces)]
+    for piece in pieces:
+        if piece.part.label:
+            more = ", given: dict[str, Any]" if _more(pieces) else ""
+            lines += [
+                "",
+                f"    def _step{piece.suffix}(self, group: dict[str, Any], weights: list[Any]{more}) -> None:",
+            ]
+            lines += _counted(piece, _more(pieces))
+        lines += ["", *_advance_method(piece, _more(pieces))]
+    return "\n".join(lines)
 
 
-_STEP = '''\
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """Takes a step.
-
-        Args:
-            closure: computes the loss anew, and its gradients.
-
-        Returns:
-            What the closure returned.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            self._step(group)
-        return loss'''
+def _more(pieces: Sequence[_Piece]) -> list[str]:
+    """What a step is given beside gradients."""
+    return asked([piece.part for piece in pieces])
 
 
-def _constructor(card: Card, rule: Rule, own: Sequence[HyperParameter], alone: bool) -> list[str]:
+def _step_method(card: Card, pieces: Sequence[_Piece]) -> list[str]:
+    """`step`: calls the closure, gathers what the rule asks for and steps group by group."""
+    more = _more(pieces)
+    given = ["self", "closure: Callable[[], Any] | None = None", *(["*"] if more else [])]
+    given += [f"{name}: Any = None" for name in more]
+    lines = [
+        "    @torch.no_grad()",
+        *_overriding(header("def step", given, "Any", "    ")),
+        '        """Takes a step.',
+        "",
+        "        Args:",
+        "            closure: computes the loss anew, and its gradients.",
+    ]
+    about = {
+        "value": "the loss that the gradients are of; None: what the closure returns",
+        "noise": "standard normal tensors, one for each parameter; None: drawn here",
+        "hessian_diagonal": "an estimate of the Hessian's diagonal, one tensor for each parameter",
+    }
+    lines += [f"            {name}: {about[name]}." for name in more]
+    lines += [
+        "",
+        "        Returns:",
+        "            What the closure returned.",
+        '        """',
+        "        loss = None",
+        "        if closure is not None:",
+        "            with torch.enable_grad():",
+        "                loss = closure()",
+    ]
+    if more:
+        lines.append('        params = [p for group in self.param_groups for p in group["params"]]')
+        lines.append("        given: dict[str, Any] = {}")
+    for name in more:
+        if name == "value":
+            lines += ["        value = loss if value is None else value"]
+        if name == "noise":
+            lines += ["        noise = [torch.randn_like(p) for p in params] if noise is None else noise"]
+        else:
+            lines += [
+                f"        if {name} is None:",
+                f'            raise ValueError("{class_name(card)} reads `{name}`: give it to `step`'
+                f'{", or a closure that returns it" if name == "value" else ""}")',
+            ]
+        source = "value" if name == "value" else f"dict(zip(params, {name}, strict=True))"
+        lines.append(f'        given["{name}"] = {source}')
+    lines += [
+        "        for group in self.param_groups:",
+        f"            self._step(group{', given' if more else ''})",
+        "        return loss",
+    ]
+    return lines
+
+
+def _overriding(lines: list[str]) -> list[str]:
+    return [*lines[:-1], f"{lines[-1]}  # type: ignore[override]"]
+
+
+def _constructor(card: Card, pieces: Sequence[_Piece]) -> list[str]:
     """The head of the class, its docstring, and `__init__`, which refuses values outside their ranges."""
-    name, rate = class_name(card), card.learning_rate
+    name, rate, parts = class_name(card), card.learning_rate, [piece.part for piece in pieces]
+    own, alone = parameters(card, parts), any(piece.alone for piece in pieces)
     given = ["self", "params: Iterable[Any]"]
     given += [f"lr: float | Tensor{'' if rate.default is None else f' = {number(rate.default)}'}"]
     given += [f"{one.name}: float = {number(one.default or 0.0)}" for one in own]
@@ -258,17 +378,15 @@ def _constructor(card: Card, rule: Rule, own: Sequence[HyperParameter], alone: b
         "",
         "    Args:",
         "        params: parameters, or groups of them as dicts.",
-        "        lr: learning rate."
-        if "lr" in rule.graph.inputs
-        else "        lr: not used: the rule's step size is its own.",
-        *arguments(card, rule, "        "),
+        "        lr: learning rate." if uses(parts, "lr") else "        lr: not used: the rule's step size is its own.",
+        *arguments(card, parts, "        "),
         "        maximize: whether to climb the objective instead of descending.",
     ]
     if alone:
         about += [
             "        foreach: whether to join the tensors of a group, to launch fewer kernels; None: on a GPU only.",
         ]
-    else:
+    if any(piece.whole for piece in pieces):
         about += ["", "    Each group is a model of its own to what the rule computes over all tensors."]
     lines = [*about, '    """', ""]
     lines += header("def __init__", given, "None", "    ")
@@ -283,72 +401,107 @@ def _constructor(card: Card, rule: Rule, own: Sequence[HyperParameter], alone: b
     return lines
 
 
-def _steps_of_group(card: Card, rule: Rule) -> list[str]:
-    """`_step`: makes state, counts steps, and advances the parameters of a group that have taken as many."""
-    name = class_name(card)
-    states = [variable for variable, _, _ in rule.state]
+def _steps_of_group(card: Card, pieces: Sequence[_Piece]) -> list[str]:
+    """`_step`: checks the parameters of a group and advances them, each part its own."""
+    given, more = (", given: dict[str, Any]", ", given") if _more(pieces) else ("", "")
     lines = [
-        "    def _step(self, group: dict[str, Any]) -> None:",
+        f"    def _step(self, group: dict[str, Any]{given}) -> None:",
         '        weights = [p for p in group["params"] if p.grad is not None]',
         "        for p in weights:",
         "            if p.grad.is_sparse or p.is_complex():",
-        f'                raise RuntimeError("{name} needs dense gradients of real numbers, got sparse or complex")',
+        f'                raise RuntimeError("{class_name(card)} needs dense gradients of real numbers, '
+        'got sparse or complex")',
     ]
-    counts = "t" in rule.graph.inputs
-    if states or counts:
-        lines += ["            if not self.state[p]:"]
-        if counts:
-            lines += ['                self.state[p]["step"] = torch.tensor(0.0, dtype=torch.float64)']
-        lines += [f'                self.state[p]["{state}"] = torch.zeros_like(p)' for state in states]
-    if counts:
-        lines += [
+    if not pieces[0].part.label:
+        return [*lines, *_counted(pieces[0], _more(pieces))]
+    for piece in pieces:
+        lines.append(f"        self._step{piece.suffix}(group, [x for x in weights if {piece.part.test}]{more})")
+    return lines
+
+
+def _counted(piece: _Piece, asks: list[str]) -> list[str]:
+    """Makes state, counts steps, and advances the parameters that have taken as many.
+
+    Where a rule sees the model as a whole, the steps are those of the group.
+    """
+    more, counts, lines = (", given" if asks else ""), uses([piece.part], "t"), []
+    own = ['self.state[p]["step"] = torch.tensor(0.0, dtype=torch.float64)'] if counts and not piece.whole else []
+    own += [f'self.state[p]["{name}"] = {_first(kind, value)}' for name, kind, value in piece.states]
+    if own:
+        lines += ["        for p in weights:", "            if not self.state[p]:"]
+        lines += [f"                {line}" for line in own]
+    if counts and not piece.whole:
+        return [
+            *lines,
             "        alike: dict[float, list[Tensor]] = {}  # parameters by the number of their steps",
             "        for p in weights:",
             '            self.state[p]["step"] += 1.0',
             '            steps = 0.0 if torch.compiler.is_compiling() else self.state[p]["step"].item()',
             "            alike.setdefault(steps, []).append(p)",
             "        for weights in alike.values():",
-            "            self._advance(group, weights)",
+            f"            self._advance{piece.suffix}(group, weights{more})",
         ]
-    else:
-        lines += ["        if weights:", "            self._advance(group, weights)"]
-    return lines
+    lines.append("        if weights:")
+    if counts:
+        lines.append('            group.setdefault("step", torch.tensor(0.0, dtype=torch.float64)).add_(1.0)')
+    return [*lines, f"            self._advance{piece.suffix}(group, weights{more})"]
 
 
-def _advance_method(card: Card, rule: Rule, own: Sequence[HyperParameter], alone: bool) -> list[str]:
+def _first(kind: Kind, value: float | str) -> str:
+    """Source of the first value of a state variable beside a parameter p."""
+    if isinstance(value, str):
+        return "p.detach().clone()"
+    if kind is TENSOR:
+        return "torch.zeros_like(p)" if value == 0.0 else f"torch.full_like(p, {number(value)})"
+    shape, dtype = shape_of(kind).replace("x.", "p."), "torch.promote_types(p.dtype, torch.float32)"
+    return f"torch.full({shape}, {number(value)}, dtype={dtype}, device=p.device)"
+
+
+def _advance_method(piece: _Piece, asks: list[str]) -> list[str]:
     """`_advance`: gathers lists of tensors and scalars, calls the step function and writes what it gives."""
-    states = [variable for variable, _, _ in rule.state]
+    given = ", given: dict[str, Any]" if asks else ""
     lines = [
-        "    def _advance(self, group: dict[str, Any], weights: list[Any]) -> None:",
+        f"    def _advance{piece.suffix}(self, group: dict[str, Any], weights: list[Any]{given}) -> None:",
         '        grads = [-p.grad if group["maximize"] else p.grad for p in weights]',
     ]
     lists = ["grads", "weights"]
-    if states:
-        held = "".join(f'"{state}", ' for state in states)
-        lines += [f"        states = [[self.state[p][name] for p in weights] for name in [{held[:-2]}]]"]
+    if piece.states:
+        held = ", ".join(f'"{name}"' for name, _, _ in piece.states)
+        lines += [f"        states = [[self.state[p][name] for p in weights] for name in [{held}]]"]
         lists.append("*states")
-    own_steps = {"t": 'self.state[weights[0]]["step"]'}
-    scalars = {name: own_steps.get(name, f'group["{name}"]') for name in _scalars(rule, own)}
-    call = f"{card.name}_step"
-    if scalars:
-        given = [f"{key}=torch.as_tensor({source}, dtype=torch.float64)," for key, source in scalars.items()]
-        lines += [
-            "        step = partial(",
-            *(f"            {one}" for one in [f"{call},", *given]),
-            "        )",
-        ]
+    for name, kind, value in begins(piece.part.rule):
+        if kind is SCALAR:
+            first = f"torch.tensor({number(float(value))}, dtype=torch.float64)"
+            lines.append(f'        group.setdefault("{name}", {first})')
+    call = piece.function
+    if piece.keywords:
+        source = {name: f'group["{name}"]' for name in piece.scalars}
+        source |= {"t": 'group["step"]' if piece.whole else 'self.state[weights[0]]["step"]'}
+        source |= {"value": '-given["value"] if group["maximize"] else given["value"]'}
+        keywords = [f"{name}=torch.as_tensor({source[name]}, dtype=torch.float64)," for name in piece.scalars]
+        keywords += [f'{name}_state=group["{name}"],' for name in piece.small]
+        for name in piece.lists:
+            turned = f'-given["{name}"][p] if group["maximize"] else ' if name == "hessian_diagonal" else ""
+            keywords.append(f'{name}=[{turned}given["{name}"][p] for p in weights],')
+        lines += ["        step = partial(", *(f"            {one}" for one in [f"{call},", *keywords]), "        )"]
         call = "step"
-    if alone:
-        lines += [
+    if piece.alone:
+        return [
+            *lines,
             '        foreach = weights[0].is_cuda if group["foreach"] is None else group["foreach"]',
             f"        advance({call}, [{', '.join(lists)}], foreach)",
         ]
-    else:
-        lines += [
-            f"        lists = [{', '.join(lists)}]",
-            f"        write(lists, {call}(*lists))",
-        ]
-    return lines
+    lines.append(f"        lists = [{', '.join(lists)}]")
+    if not piece.small:
+        return [*lines, f"        write(lists, {call}(*lists))"]
+    names = ", ".join(f'"{name}"' for name in piece.small)
+    return [
+        *lines,
+        f"        results, scalars = {call}(*lists)",
+        "        write(lists, results)",
+        f"        for name, scalar in zip([{names}], scalars, strict=True):",
+        "            group[name] = torch.as_tensor(scalar, dtype=torch.float64)",
+    ]
 
 
 def _validated(one: HyperParameter, variable: str) -> list[str]:

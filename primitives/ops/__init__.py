@@ -5,15 +5,16 @@ take both as +0. So executions may differ in that sign (XLA drops `x + 0.0`, Num
 agree.
 """
 
-from primitives.ops.arithmetic import BLENDS, CONSTANTS, EXACT, OPERATORS
+from primitives.ops.arithmetic import BLENDS, CONSTANTS, EXACT, OPERATORS, STEPS
 from primitives.ops.elementary import ELEMENTARY
+from primitives.ops.matrices import AXES, MATRICES
 from primitives.ops.reductions import MEASURES, REDUCTIONS
 from primitives.primitive import Vocabulary
 
 HERO = Vocabulary((*OPERATORS, *CONSTANTS, *ELEMENTARY, *REDUCTIONS, *BLENDS))
 """The 45 functions of Chen et al. 2023, in the order of the paper's list; `invert` is known by name and refused."""
 
-LIBRARY = Vocabulary((*HERO.primitives, *EXACT, *MEASURES))
+LIBRARY = Vocabulary((*HERO.primitives, *EXACT, *STEPS, *MEASURES, *AXES, *MATRICES))
 """What update rules may use: the 45 functions, which a search draws from, and what rules of the literature need."""
 
 __all__ = ["HERO", "LIBRARY"]

@@ -70,6 +70,11 @@ def interpolate(xp: Any, x: Any, y: Any, a: Any) -> Any:
     return (1.0 - a) * x + a * y
 
 
+def initial(xp: Any, t: Any, x: Any, y: Any) -> Any:
+    """Returns x at the first step, else y."""
+    return xp.where(t < 1.5, x, y)
+
+
 def power(xp: Any, x: Any, y: Any) -> Any:
     """Returns x to the power y; a zero base counts as +0."""
     return xp.power(xp.where(x == 0.0, 0.0, x), y)
@@ -121,6 +126,18 @@ EXACT = (
         python="{xp}.where({0} > 0.0, {1}, {2})",
         drawn=False,
         source="the literature: trust ratios, masks",
+    ),
+)
+
+STEPS = (
+    Primitive(
+        name="initial",
+        fn=initial,
+        inputs=(SCALAR, None, None),
+        doc="x at the first step, where t is 1, else y",
+        python="{xp}.where({0} < 1.5, {1}, {2})",
+        drawn=False,
+        source="the literature: state that does not begin at zero",
     ),
 )
 

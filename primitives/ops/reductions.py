@@ -39,13 +39,13 @@ def clip_by_global_norm(xp: Any, x: Any, c: Any) -> Any:
 
 
 def mean(xp: Any, x: Any) -> Any:
-    """The mean over the entries of one tensor."""
-    return x.mean()
+    """The mean over the entries of one tensor; 0 where it has none."""
+    return x.mean() if xp.size(x) else x.sum()
 
 
 def max_abs(xp: Any, x: Any) -> Any:
-    """The largest absolute value in one tensor."""
-    return xp.abs(x).max()
+    """The largest absolute value in one tensor; 0 where it has no entries."""
+    return xp.abs(x).max() if xp.size(x) else x.sum()
 
 
 _LENGTH = "{xp}.sqrt({xp}.sum({0} * {0}))"

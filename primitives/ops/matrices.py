@@ -1,0 +1,324 @@
+"""Functions of matrices and of the axes of a tensor.
+
+A tensor of two axes is a matrix, as it is stored; of tensors that are none the functions of matrices give zeros, or (as
+LEFT and RIGHT) nothing. An execution stores the matrix of a layer as its framework does: NumPy and JAX as (inputs,
+outputs), PyTorch as (outputs, inputs). A rule that does the same to both sides need not know; the others ask `fan_in`,
+`fan_out` and `channel_sum`, which do.
+
+The functions are written so that their source, with `xp` replaced, runs with NumPy, JAX and PyTorch: it is what exports
+contain. They are total: what LAPACK would refuse (NaN, infinity, a singular matrix) gives NaN.
+"""
+
+from typing import Any
+
+from primitives.kinds import COLUMN, LEAF, LEFT, RIGHT, ROW, SCALAR, TENSOR, Kind
+from primitives.primitive import Primitive, Scope
+
+# --- products ---------------------------------------------------------------------------------------------------------
+
+
+def matmul(xp: Any, x: Any, y: Any) -> Any:
+    """Returns the matrix product x y; zeros where one of them is no matrix."""
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[0]:
+        return xp.zeros_like(y if x.ndim == 2 and x.shape[0] == x.shape[1] else x)
+    dtype = xp.result_type(x, y)
+    return xp.asarray(x, dtype=dtype) @ xp.asarray(y, dtype=dtype)
+
+
+def gram_left(xp: Any, x: Any) -> Any:
+    """Returns x x'."""
+    return x @ x.T if x.ndim == 2 else x.reshape(-1)[:0].reshape(0, 0)
+
+
+def gram_right(xp: Any, x: Any) -> Any:
+    """Returns x' x."""
+    return x.T @ x if x.ndim == 2 else x.reshape(-1)[:0].reshape(0, 0)
+
+
+def identity_left(xp: Any, x: Any) -> Any:
+    """Returns the identity matrix on the rows of x."""
+    return xp.diag(xp.ones_like(x[:, 0])) if x.ndim == 2 else x.reshape(-1)[:0].reshape(0, 0)
+
+
+def identity_right(xp: Any, x: Any) -> Any:
+    """Returns the identity matrix on the columns of x."""
+    return xp.diag(xp.ones_like(x[0])) if x.ndim == 2 else x.reshape(-1)[:0].reshape(0, 0)
+
+
+def transpose(xp: Any, x: Any) -> Any:
+    """Returns x'."""
+    return x.T
+
+
+def trace(xp: Any, x: Any) -> Any:
+    """Returns the sum of the diagonal."""
+    return xp.diagonal(x).sum()
+
+
+def upper(xp: Any, x: Any) -> Any:
+    """Returns x with zeros below the diagonal."""
+    return xp.triu(x)
+
+
+# --- decompositions ---------------------------------------------------------------------------------------------------
+
+
+def inverse_root(xp: Any, x: Any, p: Any) -> Any:
+    """Returns x^(-1/p) of the symmetric part of x; eigenvalues that rounding can't tell from 0 count as 0 and stay 0."""
+    if x.shape[0] == 0:
+        return x
+    x, known = xp.asarray(x, dtype=xp.promote_types(x.dtype, xp.float32)), xp.isfinite(x).all()
+    x = xp.where(known, (x + x.T) / 2.0, xp.zeros_like(x))
+    values, vectors = xp.linalg.eigh(x)
+    least = xp.abs(values).max() * x.shape[0] * xp.finfo(x.dtype).eps
+    above = values > least
+    powers = xp.where(above, xp.where(above, values, xp.ones_like(values)) ** (-1.0 / p), xp.zeros_like(values))
+    return xp.where(known, (vectors * powers) @ vectors.T, xp.full_like(x, xp.nan))
+
+
+def eigenvectors(xp: Any, x: Any) -> Any:
+    """Returns the eigenvectors of the symmetric part of x as columns, eigenvalues falling, sums not negative."""
+    if x.shape[0] == 0:
+        return x
+    x, known = xp.asarray(x, dtype=xp.promote_types(x.dtype, xp.float32)), xp.isfinite(x).all()
+    x = xp.where(known, (x + x.T) / 2.0, xp.zeros_like(x))
+    vectors = xp.flip(xp.linalg.eigh(x)[1], (1,))
+    vectors = xp.where(vectors.sum(0) < 0.0, -vectors, vectors)
+    return xp.where(known, vectors, xp.full_like(x, xp.nan))
+
+
+def orthogonal(xp: Any, x: Any) -> Any:
+    """Returns Q of x = Q R, the diagonal of R not negative."""
+    if x.shape[0] == 0:
+        return x
+    x, known = xp.asarray(x, dtype=xp.promote_types(x.dtype, xp.float32)), xp.isfinite(x).all()
+    q, r = xp.linalg.qr(xp.where(known, x, xp.zeros_like(x)))
+    return xp.where(known, xp.where(xp.diagonal(r) < 0.0, -q, q), xp.full_like(x, xp.nan))
+
+
+def solve_upper(xp: Any, q: Any, x: Any) -> Any:
+    """Returns q^-1 x, of q the upper triangle."""
+    if x.ndim != 2 or q.shape[0] == 0:
+        return xp.zeros_like(x)
+    dtype = xp.promote_types(xp.result_type(q, x), xp.float32)
+    q, x = xp.triu(xp.asarray(q, dtype=dtype)), xp.asarray(x, dtype=dtype)
+    known = xp.isfinite(q).all() & (xp.diagonal(q) != 0.0).all()
+    q = xp.where(known, q, xp.diag(xp.ones_like(q[0])))
+    return xp.where(known, xp.linalg.solve(q, x), xp.full_like(x, xp.nan))
+
+
+def newton_schulz(xp: Any, x: Any, a: Any, b: Any, c: Any) -> Any:
+    """Returns a x + (b s + c s s) x with s = x x': one step towards the nearest matrix with orthonormal rows."""
+    if x.ndim != 2:
+        return xp.zeros_like(x)
+    if x.shape[0] > x.shape[1]:  # the smaller side costs less, and x (x' x) = (x x') x
+        s = x.T @ x
+        return a * x + x @ (b * s + c * (s @ s))
+    s = x @ x.T
+    return a * x + (b * s + c * (s @ s)) @ x
+
+
+def polar(xp: Any, x: Any) -> Any:
+    """Returns u v' of the singular value decomposition x = u diag(s) v', without directions that rounding made."""
+    if x.ndim != 2:
+        return xp.zeros_like(x)
+    x, known = xp.asarray(x, dtype=xp.promote_types(x.dtype, xp.float32)), xp.isfinite(x).all()
+    u, s, v = xp.linalg.svd(xp.where(known, x, xp.zeros_like(x)), full_matrices=False)
+    held = s > s.max() * max(x.shape) * xp.finfo(x.dtype).eps
+    return xp.where(known, xp.where(held, u, xp.zeros_like(u)) @ v, xp.full_like(x, xp.nan))
+
+
+# --- shapes and axes --------------------------------------------------------------------------------------------------
+
+
+def if_matrix(xp: Any, x: Any, y: Any) -> Any:
+    """Returns x of a matrix, y of any other tensor."""
+    return x if x.ndim == 2 else y
+
+
+def if_wide(xp: Any, x: Any, y: Any) -> Any:
+    """Returns x of a matrix that has at most as many rows as columns, y of any other tensor."""
+    return x if x.ndim == 2 and x.shape[0] <= x.shape[1] else y
+
+
+def rows(xp: Any, x: Any) -> Any:
+    """Returns the length of the first axis."""
+    return xp.asarray(float(x.shape[0] if x.ndim else 1), dtype=x.dtype)
+
+
+def columns(xp: Any, x: Any) -> Any:
+    """Returns the number of entries over the length of the first axis."""
+    size = 1
+    for n in x.shape[1:]:
+        size *= n
+    return xp.asarray(float(size), dtype=x.dtype)
+
+
+def fan_in(xp: Any, x: Any) -> Any:
+    """Returns the number of entries that an output of the layer sees: 1 of a vector."""
+    size = 1
+    for n in x.shape[:-1]:
+        size *= n
+    return xp.asarray(float(size), dtype=x.dtype)
+
+
+def fan_out(xp: Any, x: Any) -> Any:
+    """Returns the number of the layer's outputs."""
+    return xp.asarray(float(x.shape[-1] if x.ndim else 1), dtype=x.dtype)
+
+
+def channel_sum(xp: Any, x: Any) -> Any:
+    """Returns for every entry the sum over the entries of its output."""
+    if x.ndim == 0:
+        return x
+    return xp.zeros_like(x) + x.reshape(-1, x.shape[-1]).sum(0)
+
+
+def row_sum(xp: Any, x: Any) -> Any:
+    """Returns the sum over all axes but the first."""
+    return x.reshape(*x.shape[:1], -1).sum(-1).reshape(*x.shape[:1], *[1] * (x.ndim - 1)) if x.ndim > 1 else x
+
+
+def column_sum(xp: Any, x: Any) -> Any:
+    """Returns the sum over the first axis."""
+    return x.sum(0)[None] if x.ndim else x
+
+
+def quantile(xp: Any, x: Any, q: Any) -> Any:
+    """Returns the q-quantile of the entries of one tensor, by linear interpolation; NaN for q outside of [0, 1]."""
+    if x.reshape(-1).shape[0] == 0:
+        return x.sum()
+    q = xp.asarray(xp.zeros_like(x.sum()) + q, dtype=x.dtype)
+    inside = (q >= 0.0) & (q <= 1.0)
+    found = xp.quantile(x.reshape(-1), xp.where(inside, q, xp.zeros_like(q)))
+    return xp.where(inside, found, xp.full_like(found, xp.nan))
+
+
+_LITERATURE = "the literature: preconditioners on both sides of a matrix"
+_SQUARES: tuple[Kind, ...] = (LEFT, RIGHT)
+
+
+def _of_squares(name: str, fn: Any, doc: str, cost: float, **more: Any) -> Primitive:
+    """A function of square matrices of either side, which gives one of that side."""
+    return Primitive(
+        name=name,
+        fn=fn,
+        inputs=(None,) * (1 + len(more.get("also", ()))),
+        doc=doc,
+        python="",
+        scope=Scope.LEAF,
+        overloads=tuple(((side, *more.get("also", ())), more.get("gives", {}).get(side, side)) for side in _SQUARES),
+        cost=cost,
+        drawn=False,
+        matrices=True,
+        source=_LITERATURE,
+    )
+
+
+def _of_tensors(name: str, fn: Any, doc: str, output: Kind, cost: float = 4.0, **more: Any) -> Primitive:
+    """A function of one tensor at a time."""
+    return Primitive(
+        name=name,
+        fn=fn,
+        inputs=(TENSOR, *more.pop("also", ())),
+        doc=doc,
+        python=more.pop("python", ""),
+        output=output,
+        scope=Scope.LEAF,
+        cost=cost,
+        drawn=False,
+        source=_LITERATURE,
+        **more,
+    )
+
+
+MATRICES = (
+    Primitive(
+        name="matmul",
+        fn=matmul,
+        inputs=(None, None),
+        doc="matrix product x y",
+        python="",
+        scope=Scope.LEAF,
+        overloads=(
+            ((LEFT, TENSOR), TENSOR),
+            ((TENSOR, RIGHT), TENSOR),
+            ((LEFT, LEFT), LEFT),
+            ((RIGHT, RIGHT), RIGHT),
+        ),
+        cost=30.0,
+        drawn=False,
+        matrices=True,
+        source=_LITERATURE,
+    ),
+    _of_tensors("gram_left", gram_left, "x x' of each matrix", LEFT, 30.0, matrices=True),
+    _of_tensors("gram_right", gram_right, "x' x of each matrix", RIGHT, 30.0, matrices=True),
+    _of_tensors("identity_left", identity_left, "identity on the rows of each matrix", LEFT, matrices=True),
+    _of_tensors("identity_right", identity_right, "identity on the columns of each matrix", RIGHT, matrices=True),
+    _of_squares("transpose", transpose, "transposed square matrix", 1.0),
+    _of_squares("trace", trace, "trace of a square matrix", 1.0, gives={LEFT: LEAF, RIGHT: LEAF}),
+    _of_squares("upper", upper, "upper triangle of a square matrix", 1.0),
+    _of_squares("inverse_root", inverse_root, "x^(-1/p) of a symmetric matrix", 1000.0, also=(SCALAR,)),
+    _of_squares("eigenvectors", eigenvectors, "eigenvectors of a symmetric matrix, as columns", 1000.0),
+    _of_squares("orthogonal", orthogonal, "Q of the decomposition x = Q R", 300.0),
+    Primitive(
+        name="solve_upper",
+        fn=solve_upper,
+        inputs=(None, None),
+        doc="q^-1 x, of q the upper triangle",
+        python="",
+        scope=Scope.LEAF,
+        overloads=(((LEFT, TENSOR), TENSOR), ((LEFT, LEFT), LEFT), ((RIGHT, RIGHT), RIGHT)),
+        cost=100.0,
+        drawn=False,
+        matrices=True,
+        source=_LITERATURE,
+    ),
+    Primitive(
+        name="newton_schulz",
+        fn=newton_schulz,
+        inputs=(TENSOR, SCALAR, SCALAR, SCALAR),
+        doc="a x + (b s + c s^2) x with s = x x'",
+        python="",
+        output=TENSOR,
+        scope=Scope.LEAF,
+        cost=100.0,
+        drawn=False,
+        matrices=True,
+        source="Jordan et al. 2024, Muon: An optimizer for hidden layers in neural networks",
+    ),
+    _of_tensors("polar", polar, "u v' of each matrix x = u diag(s) v'", TENSOR, 1000.0, matrices=True),
+)
+
+AXES = (
+    _of_tensors("if_matrix", if_matrix, "x of a matrix, y of any other tensor", TENSOR, 1.0, also=(TENSOR,)),
+    _of_tensors("if_wide", if_wide, "x of a matrix with rows <= columns, else y", TENSOR, 1.0, also=(TENSOR,)),
+    _of_tensors("rows", rows, "length of the first axis", LEAF, 1.0),
+    _of_tensors("columns", columns, "number of entries / length of the first axis", LEAF, 1.0),
+    _of_tensors(
+        "fan_in",
+        fan_in,
+        "number of entries that an output of the layer sees",
+        LEAF,
+        1.0,
+        torch="torch.tensor(float({0}.numel() / max({0}.shape[0] if {0}.ndim else 1, 1)), dtype=torch.float64)",
+    ),
+    _of_tensors(
+        "fan_out",
+        fan_out,
+        "number of the layer's outputs",
+        LEAF,
+        1.0,
+        torch="torch.tensor(float({0}.shape[0] if {0}.ndim else 1), dtype=torch.float64)",
+    ),
+    _of_tensors(
+        "channel_sum",
+        channel_sum,
+        "sum over the entries of each output, at all of them",
+        TENSOR,
+        torch="torch.zeros_like({0}) + torch.sum({0}, [*range(1, {0}.ndim)], keepdim=True) if {0}.ndim > 1 else {0}",
+    ),
+    _of_tensors("row_sum", row_sum, "sum over all axes but the first", ROW),
+    _of_tensors("column_sum", column_sum, "sum over the first axis", COLUMN),
+    _of_tensors("quantile", quantile, "q-quantile of the entries of each tensor", LEAF, 20.0, also=(SCALAR,)),
+)
