@@ -1,0 +1,348 @@
+"""Authorities for the rules of the library: whoever knows what a rule does, trained on one small problem.
+
+25 steps in float64 on a matrix and a vector, where the gradient is 0.5 w + shift, so that errors feed back. The matrix
+is in JAX's layout, (inputs, outputs); PyTorch trains on its transpose.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import torch
+
+from primitives.layout import Layout
+
+SHAPES = ((6, 4), (4,))
+STEPS = 25
+OFFSET = 30.0
+"""What keeps the loss positive."""
+Weights = list[np.ndarray]
+
+
+# --- the problem ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What every authority and every execution trains on.
+
+    Args:
+        weights: the initial weights, of either sign.
+        shifts: for each step, what stands beside 0.5 w in the gradient.
+        hessians: for each step, what is given as the diagonal of the Hessian; some entries are negative.
+        noises: for each step, standard normal numbers.
+    """
+
+    weights: Weights
+    shifts: list[Weights]
+    hessians: list[Weights]
+    noises: list[Weights]
+
+
+def problem(name: str = "") -> Problem:
+    """The problem for a rule: the same for all, but rules on the sphere begin there."""
+    rng, more = np.random.default_rng(0), np.random.default_rng(1)
+    weights = [rng.normal(size=shape) for shape in SHAPES]
+    if name in SPHERICAL:
+        weights = [w / np.linalg.norm(w) for w in weights]
+    return Problem(
+        weights,
+        [[0.1 * rng.normal(size=shape) for shape in SHAPES] for _ in range(STEPS)],
+        [[0.5 + 0.3 * more.normal(size=shape) for shape in SHAPES] for _ in range(STEPS)],
+        [[more.normal(size=shape) for shape in SHAPES] for _ in range(STEPS)],
+    )
+
+
+SPHERICAL = {"riemannian_adam_sphere"}
+"""Rules that need tensors of length 1."""
+
+
+def gradient(weights: Sequence[Any], shifts: Sequence[Any]) -> list[Any]:
+    """The gradient of `loss`, tensor by tensor."""
+    return [0.5 * w + s for w, s in zip(weights, shifts, strict=True)]
+
+
+def loss(weights: Sequence[Any], shifts: Sequence[Any]) -> Any:
+    """The loss whose gradient is 0.5 w + shift."""
+    return sum((0.25 * w**2 + s * w).sum() for w, s in zip(weights, shifts, strict=True)) + OFFSET
+
+
+# --- training with them -----------------------------------------------------------------------------------------------
+
+
+def by_optax(rule: optax.GradientTransformation, on: Problem | None = None) -> Weights:
+    """Trains with a gradient transformation in float64; it is given loss, Hessian diagonal and noise as well."""
+    on = on or problem()
+    rule = optax.with_extra_args_support(rule)
+    with jax.enable_x64(True):
+
+        @jax.jit
+        def step(weights, state, shifts, hessian, noise):
+            updates, state = rule.update(
+                gradient(weights, shifts),
+                state,
+                weights,
+                value=loss(weights, shifts),
+                hessian_diagonal=hessian,
+                noise=noise,
+            )
+            return optax.apply_updates(weights, updates), state
+
+        weights, *given = jax.tree.map(jnp.asarray, [on.weights, on.shifts, on.hessians, on.noises])
+        state = rule.init(weights)
+        for shifts, hessian, noise in zip(*given, strict=True):
+            weights, state = step(weights, state, shifts, hessian, noise)
+        return [np.asarray(w) for w in weights]
+
+
+TorchStep = Callable[[Any, torch.Tensor, list[torch.Tensor], list[torch.Tensor]], Any]
+"""Calls an optimizer's `step`, given the loss, the Hessian diagonal and the noise."""
+
+
+def by_torch(
+    make: Callable[[Any], torch.optim.Optimizer], step: TorchStep | None = None, on: Problem | None = None
+) -> Weights:
+    """Trains with an optimizer of PyTorch in float64, on the transposes of matrices, which is PyTorch's layout."""
+    on = on or problem()
+
+    def given(arrays):
+        return [torch.tensor(x.T).contiguous() for x in arrays]
+
+    params = [torch.nn.Parameter(w) for w in given(on.weights)]
+    optimizer = make(params)
+    for shifts, hessian, noise in zip(on.shifts, on.hessians, on.noises, strict=True):
+        old = [p.detach() for p in params]
+        value = loss(old, given(shifts))
+        for p, g in zip(params, gradient(old, given(shifts)), strict=True):
+            p.grad = g
+        if step is None:
+            optimizer.step()
+        else:
+            step(optimizer, value, given(hessian), given(noise))
+    return [np.ascontiguousarray(p.detach().numpy().T) for p in params]
+
+
+def by_hand(step: Callable[..., tuple[np.ndarray, Sequence[Any]]], states: int) -> Weights:
+    """Trains with a NumPy function `step(w, g, state, t) -> (what to subtract, next state)`, tensor by tensor."""
+    on = problem()
+    weights = on.weights
+    states_of: list[Sequence[Any]] = [[np.zeros_like(w)] * states for w in weights]
+    for t, shifts in enumerate(on.shifts, 1):
+        for i, (w, g) in enumerate(zip(weights, gradient(weights, shifts), strict=True)):
+            update, states_of[i] = step(w, g, states_of[i], t)
+            weights[i] = w - update
+    return weights
+
+
+def by_hand_joined(step: Callable[..., tuple[Weights, Sequence[Any]]], state: Sequence[Any] = (0.0,)) -> Weights:
+    """Trains with a NumPy function of all tensors joined into one vector."""
+    on = problem()
+    w = np.concatenate([x.ravel() for x in on.weights])
+    for shifts in on.shifts:
+        update, state = step(w, 0.5 * w + np.concatenate([x.ravel() for x in shifts]), state)
+        w = w - update
+    return Layout(SHAPES).split(w)
+
+
+HandStep = Callable[[Weights, Weights, Any, int, float, Weights, Weights], tuple[Weights, Any]]
+"""`step(weights, gradients, state, t, loss, hessian diagonal, noise) -> (what to subtract, next state)`."""
+
+
+def by_hand_whole(step: HandStep, state: Any = None) -> Weights:
+    """Trains with a NumPy function that sees all tensors and everything that is given."""
+    on = problem()
+    weights = on.weights
+    for t, (shifts, hessian, noise) in enumerate(zip(on.shifts, on.hessians, on.noises, strict=True), 1):
+        value = float(loss(weights, shifts))
+        updates, state = step(weights, gradient(weights, shifts), state, t, value, hessian, noise)
+        weights = [w - u for w, u in zip(weights, updates, strict=True)]
+    return weights
+
+
+# --- oracles ----------------------------------------------------------------------------------------------------------
+
+
+def median_by_length(lr: float) -> Callable[..., Any]:
+    """Algorithm of Schaipp et al. 2024, by the norm."""
+
+    def step(w, g, state):
+        d = g - state[0]
+        m = state[0] + d * min(1.0, 0.1 / np.linalg.norm(d))
+        return lr * m, [m]
+
+    return step
+
+
+def lion_k(lr: float) -> Callable[..., Any]:
+    """Lion-K of Chen et al. 2024 with the l2 norm, whose gradient is c / |c|."""
+
+    def step(w, g, state):
+        c = 0.9 * state[0] + 0.1 * g
+        return lr * c / np.linalg.norm(c), [0.99 * state[0] + 0.01 * g]
+
+    return step
+
+
+def cautious(lr: float, moments: int) -> Callable[..., Any]:
+    """Cautious Lion (one moment) or AdamW (two), as Liang et al. 2024 mask them."""
+
+    def step(w, g, state, t):
+        if moments == 1:
+            u, following = np.sign(0.9 * state[0] + 0.1 * g), [0.99 * state[0] + 0.01 * g]
+        else:
+            m, v = 0.9 * state[0] + 0.1 * g, 0.999 * state[1] + 0.001 * g**2
+            u, following = m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8), [m, v]
+        mask = (u * g > 0).astype(float)
+        return lr * u * mask / max(mask.mean(), 1e-3), following
+
+    return step
+
+
+def fadam(lr: float) -> Callable[..., Any]:
+    """Algorithm 1 of Hwang 2024, tensor by tensor."""
+
+    def clip(x):
+        return x / max(1.0, np.sqrt(np.mean(x**2)))
+
+    def step(w, g, state, t):
+        m, f = state if t > 1 else (np.zeros_like(w), np.ones_like(w))
+        b = 0.999 * (1 - 0.999 ** (t - 1)) / (1 - 0.999**t)
+        f = b * f + (1 - b) * g**2
+        root = np.sqrt(f) + min(1e-8, 0.01 * np.sqrt(np.mean(g**2)))
+        m = 0.9 * m + 0.1 * clip(g / root)
+        return lr * (m + 0.1 * clip(w / root)), (m, f)
+
+    return step
+
+
+def moments_without_correction(lr: float, decay: float) -> optax.GradientTransformation:
+    """Adam without bias correction, put together from optax's moving averages."""
+    first, second = optax.ema(0.9, debias=False), optax.ema(0.999, debias=False)
+
+    def init(params):
+        return first.init(params), second.init(params)
+
+    def update(updates, state, params):
+        m, first_state = first.update(updates, state[0])
+        v, second_state = second.update(jax.tree.map(jnp.square, updates), state[1])
+        step = jax.tree.map(lambda m, v, w: -lr * (m / (jnp.sqrt(v) + 1e-8) + decay * w), m, v, params)
+        return step, (first_state, second_state)
+
+    return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
+
+
+def found_lion(lr: float) -> optax.GradientTransformation:
+    """What the raw program means: a clipped gradient, one moving average, a sign, weight decay."""
+    clip, decay, beta = optax.clip_by_global_norm(lr), 0.4601978361606598, 0.8999999761581421
+
+    def update(updates, state, params):
+        clipped, _ = clip.update(updates, optax.EmptyState())
+        g = jax.tree.map(jnp.arcsin, clipped)
+        mixed = jax.tree.map(lambda g, v: (1 - beta) * g + beta * v, g, state)
+        rate = lr * 0.0002171761734643951
+        step = jax.tree.map(lambda m, w: -rate * (m / (jnp.abs(m) + 1e-8) + decay * w), mixed, params)
+        outer = 1.109133005142212
+        return step, jax.tree.map(lambda g, m: (1 - outer) * g + outer * m, g, mixed)
+
+    return optax.GradientTransformation(lambda params: jax.tree.map(jnp.zeros_like, params), update)  # type: ignore[arg-type]
+
+
+def median(lr: float) -> Callable[..., Any]:
+    """Algorithm of Schaipp et al. 2024, component-wise."""
+
+    def step(w, g, state, t):
+        m = state[0] + np.clip(g - state[0], -0.1, 0.1)
+        return lr * m, [m]
+
+    return step
+
+
+def exponentiated(lr: float) -> Callable[..., Any]:
+    """Multiplicative steps, as the paper writes them."""
+    return lambda w, g, state, t: (w - w * np.exp(-lr * np.sign(w) * g), [])
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Who knows what a rule does.
+
+    Args:
+        name: what the table of the documentation calls it.
+        train: gives the weights after training at a learning rate.
+    """
+
+    name: str
+    train: Callable[[float], Weights]
+
+
+def of_optax(name: str, make: Callable[[float], optax.GradientTransformation]) -> Authority:
+    return Authority(name, lambda lr: by_optax(make(lr)))
+
+
+def of_torch(name: str, **options: Any) -> Authority:
+    return Authority(f"torch.optim.{name}", lambda lr: by_torch(lambda p: getattr(torch.optim, name)(p, lr, **options)))
+
+
+AUTHORITIES = {
+    "sgd": of_optax("optax.sgd", optax.sgd),
+    "heavy_ball": of_optax("optax.sgd(momentum)", lambda lr: optax.sgd(lr, momentum=0.9)),
+    "nesterov": of_torch("SGD", momentum=0.9, nesterov=True),
+    "adagrad": of_torch("Adagrad", eps=1e-10),
+    "rmsprop": of_torch("RMSprop", alpha=0.99, eps=1e-8),
+    "adadelta": of_torch("Adadelta", rho=0.9, eps=1e-6),
+    "adam": of_optax("optax.adam", optax.adam),
+    "adamw": of_torch("AdamW", weight_decay=0.01),
+    "adamax": of_torch("Adamax"),
+    "nadam": of_optax("optax.nadam", optax.nadam),
+    "amsgrad": of_torch("Adam", amsgrad=True),
+    "amsgrad_corrected": of_optax("optax.amsgrad", optax.amsgrad),
+    "adam_uncorrected": of_optax("optax.ema", lambda lr: moments_without_correction(lr, 0.0)),
+    "adamw_uncorrected": of_optax("optax.ema", lambda lr: moments_without_correction(lr, 0.01)),
+    "sign_sgd": of_optax("optax.sign_sgd", optax.sign_sgd),
+    "signum": of_optax("optax.signum", lambda lr: optax.signum(lr, beta=0.9)),
+    "lion": of_optax("optax.lion", lambda lr: optax.lion(lr, b1=0.9, b2=0.99, weight_decay=0.1)),
+    "raw_lion": of_optax("the paper's program, by hand", found_lion),
+    "ademamix": of_optax("optax.contrib.ademamix", optax.contrib.ademamix),
+    "nadamw": of_optax("optax.nadamw", optax.nadamw),
+    "lars": of_optax("optax.lars", optax.lars),
+    "lamb": of_optax("optax.lamb", optax.lamb),
+    "normalized_gd": of_optax(
+        "optax.contrib.normalize", lambda lr: optax.chain(optax.contrib.normalize(), optax.scale(-lr))
+    ),
+    "optimistic_gd": of_optax("optax.optimistic_gradient_descent", optax.optimistic_gradient_descent),
+    "fadam": Authority("NumPy, from the paper", lambda lr: by_hand(fadam(lr), 2)),
+    "lion_k_l2": Authority("NumPy, from the paper", lambda lr: by_hand_joined(lion_k(lr))),
+    "cautious_lion": Authority("NumPy, from the authors' code", lambda lr: by_hand(cautious(lr, 1), 1)),
+    "cautious_adamw": Authority("NumPy, from the authors' code", lambda lr: by_hand(cautious(lr, 2), 2)),
+    "median_clipping_l2": Authority("NumPy, from the paper", lambda lr: by_hand_joined(median_by_length(lr))),
+    "median_clipping": Authority("NumPy, from the paper", lambda lr: by_hand(median(lr), 1)),
+    "exponentiated_gradient": Authority("NumPy, from the paper", lambda lr: by_hand(exponentiated(lr), 0)),
+}
+"""Whoever a rule is compared with, at the hyper-parameters of its card."""
+
+
+def decayed(step: Callable[..., Any], lr: float, decay: float) -> Callable[..., Any]:
+    """A rule with decoupled weight decay."""
+
+    def with_decay(w, g, state, *rest):
+        update, following = step(w, g, state, *rest)
+        return update + lr * decay * w, following
+
+    return with_decay
+
+
+DECAYED = {
+    "adamw": of_optax("optax.adamw", lambda lr: optax.adamw(lr, weight_decay=0.2)),
+    "nadamw": of_optax("optax.nadamw", lambda lr: optax.nadamw(lr, weight_decay=0.2)),
+    "lion": of_optax("optax.lion", lambda lr: optax.lion(lr, weight_decay=0.2)),
+    "lars": of_optax("optax.lars", lambda lr: optax.lars(lr, weight_decay=0.2)),
+    "lamb": of_optax("optax.lamb", lambda lr: optax.lamb(lr, weight_decay=0.2)),
+    "lion_k_l2": Authority("NumPy", lambda lr: by_hand_joined(decayed(lion_k(lr), lr, 0.2))),
+    "cautious_lion": Authority("NumPy", lambda lr: by_hand(decayed(cautious(lr, 1), lr, 0.2), 1)),
+    "cautious_adamw": Authority("NumPy", lambda lr: by_hand(decayed(cautious(lr, 2), lr, 0.2), 2)),
+}
+"""The same with a weight decay of 0.2, for every rule that has one (but `fadam`, whose default is not 0)."""
