@@ -8,18 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import geoopt
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytorch_optimizer
 import torch
 
 from primitives.layout import Layout
 
 SHAPES = ((6, 4), (4,))
 STEPS = 25
-OFFSET = 30.0
-"""What keeps the loss positive."""
+OFFSET = 1.0
+"""What keeps the loss positive: its minimum is `OFFSET` less the squared length of the shifts."""
 Weights = list[np.ndarray]
 
 
@@ -266,6 +268,173 @@ def exponentiated(lr: float) -> Callable[..., Any]:
     return lambda w, g, state, t: (w - w * np.exp(-lr * np.sign(w) * g), [])
 
 
+# --- rules of the whole model -----------------------------------------------------------------------------------------
+
+
+def flat(tensors: Sequence[np.ndarray]) -> np.ndarray:
+    """All tensors as one vector."""
+    return np.concatenate([x.ravel() for x in tensors])
+
+
+def zeros() -> Weights:
+    """A state of zeros."""
+    return [np.zeros(shape) for shape in SHAPES]
+
+
+def ldog(lr: float) -> optax.GradientTransformation:
+    """Layer-wise distance over gradients of Ivgi et al. 2023, its initial weights in float64."""
+    return optax.chain(optax.scale_by_distance_over_gradients(param_dtype=jnp.float64), optax.scale(-lr))
+
+
+def induced_metric(lr: float, decay: float = 0.0) -> HandStep:
+    """Plain variant of Harvey's induced metric: momentum 0.9, xi 0.1, beta 0.1, as the authors' module has them."""
+
+    def step(weights, grads, state, t, value, hessian, noise):
+        momentum, q = state
+        q = 0.1 * q + (1 - 0.1) * 0.1 * np.sum(flat(grads) ** 2)
+        scale = 1 / (1 + abs(q / (1 - 0.1**t)))
+        momentum = [0.9 * m + (1 - 0.9) * g for m, g in zip(momentum, grads, strict=True)]
+        updates = [lr * scale * m / (1 - 0.9**t) + lr * decay * w for m, w in zip(momentum, weights, strict=True)]
+        return updates, (momentum, q)
+
+    return step
+
+
+def ali_g(lr: float) -> HandStep:
+    """ALI-G of Berrada et al. 2020 with momentum 0.9; eps 1e-5 as in the authors' code."""
+
+    def step(weights, grads, velocity, t, value, hessian, noise):
+        gamma = min(value / (np.sum(flat(grads) ** 2) + 1e-5), lr)
+        velocity = [0.9 * v - gamma * g for v, g in zip(velocity, grads, strict=True)]
+        return [gamma * g - 0.9 * v for v, g in zip(velocity, grads, strict=True)], velocity
+
+    return step
+
+
+def mom_sps(lr: float) -> HandStep:
+    """MomSPS_max of Oikonomou and Loizou 2025: beta 0.9, c 1, lower bound 0, the learning rate as largest step."""
+
+    def step(weights, grads, last, t, value, hessian, noise):
+        last = last or weights
+        gamma = (1 - 0.9) * min(value / (1.0 * np.sum(flat(grads) ** 2)), lr)
+        updates = [gamma * g - 0.9 * (w - o) for w, g, o in zip(weights, grads, last, strict=True)]
+        return updates, weights
+
+    return step
+
+
+def alr_smag(lr: float) -> HandStep:
+    """ALR-SMAG of Wang, Johansson and Zhang 2023: beta 0.9, c 1, lower bound 0, the learning rate as largest step."""
+
+    def step(weights, grads, directions, t, value, hessian, noise):
+        directions = [0.9 * d + g for d, g in zip(directions, grads, strict=True)]
+        gamma = min(lr, value / (1.0 * np.sum(flat(directions) ** 2)))
+        return [gamma * d for d in directions], directions
+
+    return step
+
+
+def sania(lr: float, beta: float | None = None) -> HandStep:
+    """SANIA of Abdukhakimov et al. 2023: AdaGrad-SQR, or Adam-SQR where a decay rate is given; eps 0.1 bounds B."""
+
+    def step(weights, grads, state, t, value, hessian, noise):
+        if beta is None:
+            state = [b + g**2 for b, g in zip(state, grads, strict=True)]
+            scales = [np.maximum(b, 0.1) for b in state]
+        else:
+            state = [beta * b + (1 - beta) * g**2 for b, g in zip(state, grads, strict=True)]
+            scales = [np.maximum(b / (1 - beta**t), 0.1) for b in state]
+        directions = [g / b for g, b in zip(grads, scales, strict=True)]
+        ratio = 2 * value / np.sum(flat(grads) * flat(directions))
+        length = 1 - np.sqrt(1 - ratio) if ratio < 1 else 1.0
+        return [lr * length * d for d in directions], state
+
+    return step
+
+
+def random_scaling(lr: float) -> HandStep:
+    """Random scaling of Zhang and Cutkosky 2024 with momentum 0.9.
+
+    The exponential number is half the sum of two squared normal ones: the noise along (1, ..., 1) and along the weights
+    less their mean, which are orthogonal.
+    """
+
+    def step(weights, grads, momentum, t, value, hessian, noise):
+        w, z = flat(weights), flat(noise)
+        centred = w - np.mean(w)
+        first, second = np.sum(z) / np.sqrt(z.size), np.sum(centred * z) / np.sqrt(np.sum(centred**2))
+        momentum = [0.9 * m + (1 - 0.9) * g for m, g in zip(momentum, grads, strict=True)]
+        return [lr * (first**2 + second**2) / 2 * m for m in momentum], momentum
+
+    return step
+
+
+# --- rules of tensors -------------------------------------------------------------------------------------------------
+
+
+def mars(lr: float) -> Callable[..., Any]:
+    """MARS-AdamW (approximate) of Yuan et al. 2024, on tensors of any rank: gamma 0.025, betas 0.95 and 0.99."""
+
+    def step(w, g, state, t):
+        m, v, last = state
+        c = g + 0.025 * (0.95 / (1 - 0.95)) * (g - last)
+        c = c / max(1.0, np.linalg.norm(c))
+        m, v = 0.95 * m + (1 - 0.95) * c, 0.99 * v + (1 - 0.99) * c**2
+        return lr * m / ((np.sqrt(v) / np.sqrt(1 - 0.99**t) + 1e-8) * (1 - 0.95**t)), (m, v, g)
+
+    return step
+
+
+def optimistic_amsgrad(lr: float) -> Callable[..., Any]:
+    """Optimistic AMSGrad of Wang et al. 2019, element by element, with 2 g - g_before as the next gradient's guess."""
+
+    def step(w, g, state, t):
+        theta, v, largest, guess, last, ahead = state
+        last = last if t > 1 else g
+        before, theta = theta, 0.9 * theta + (1 - 0.9) * g
+        v = 0.999 * v + (1 - 0.999) * (g - guess) ** 2
+        largest = np.maximum(largest, v)
+        root = np.sqrt(largest) + 1e-8
+        guess = 2 * g - last
+        further = lr * (0.9 * before + (1 - 0.9) * guess) / root
+        return lr * theta / root + further - ahead, (theta, v, largest, guess, g, further)
+
+    return step
+
+
+def by_gravity(lr: float) -> Weights:
+    """Trains with Gravity of Bahrami and Zadeh 2021; the first noise makes the initial velocity."""
+
+    def step(optimizer, value, hessian, noise):
+        for p, z in zip(optimizer.param_groups[0]["params"], noise, strict=True):
+            if p not in optimizer.state:
+                optimizer.state[p]["v"] = 0.01 / lr * z
+        optimizer.step()
+
+    return by_torch(lambda p: pytorch_optimizer.Gravity(p, lr, foreach=False), step)
+
+
+def adafactor(lr: float) -> optax.GradientTransformation:
+    """Adafactor of Shazeer and Stern 2018 without momentum; optax's own decay rates are in float32."""
+    factored = optax.scale_by_factored_rms(
+        min_dim_size_to_factor=1, decay_rate_fn=lambda i, power: 1.0 - jnp.asarray(i + 1, jnp.float64) ** -power
+    )
+    return optax.chain(factored, optax.clip_by_block_rms(1.0), optax.scale_by_param_block_rms(1e-3), optax.scale(-lr))
+
+
+def by_geoopt(lr: float) -> Weights:
+    """Trains with Riemannian Adam of Becigneul and Ganea 2019, each tensor a point on the unit sphere."""
+    on = problem("riemannian_adam_sphere")
+    sphere = geoopt.Sphere()
+    params = [geoopt.ManifoldParameter(torch.tensor(w.ravel()), manifold=sphere) for w in on.weights]
+    optimizer = geoopt.optim.RiemannianAdam(params, lr)
+    for shifts in on.shifts:
+        for p, s in zip(params, shifts, strict=True):
+            p.grad = 0.5 * p.detach() + torch.tensor(s.ravel())
+        optimizer.step()
+    return [p.detach().numpy().reshape(w.shape) for p, w in zip(params, on.weights, strict=True)]
+
+
 @dataclass(frozen=True)
 class Authority:
     """Who knows what a rule does.
@@ -273,10 +442,12 @@ class Authority:
     Args:
         name: what the table of the documentation calls it.
         train: gives the weights after training at a learning rate.
+        rates: learning rates at which every branch of the rule is taken.
     """
 
     name: str
     train: Callable[[float], Weights]
+    rates: tuple[float, ...] = (0.1, 1e-3)
 
 
 def of_optax(name: str, make: Callable[[float], optax.GradientTransformation]) -> Authority:
@@ -287,6 +458,14 @@ def of_torch(name: str, **options: Any) -> Authority:
     return Authority(f"torch.optim.{name}", lambda lr: by_torch(lambda p: getattr(torch.optim, name)(p, lr, **options)))
 
 
+def of_po(name: str, **options: Any) -> Authority:
+    """An optimizer of the package pytorch_optimizer."""
+    make = getattr(pytorch_optimizer, name)
+    return Authority(f"pytorch_optimizer.{name}", lambda lr: by_torch(lambda p: make(p, lr, **options)))
+
+
+CAPS = (0.1, 1.7)
+"""Learning rates of rules that take them as the largest step: the loss decides at the second."""
 AUTHORITIES = {
     "sgd": of_optax("optax.sgd", optax.sgd),
     "heavy_ball": of_optax("optax.sgd(momentum)", lambda lr: optax.sgd(lr, momentum=0.9)),
@@ -321,6 +500,29 @@ AUTHORITIES = {
     "median_clipping_l2": Authority("NumPy, from the paper", lambda lr: by_hand_joined(median_by_length(lr))),
     "median_clipping": Authority("NumPy, from the paper", lambda lr: by_hand(median(lr), 1)),
     "exponentiated_gradient": Authority("NumPy, from the paper", lambda lr: by_hand(exponentiated(lr), 0)),
+    "schedule_free_sgd": of_optax("optax.contrib.schedule_free_sgd", optax.contrib.schedule_free_sgd),
+    "schedule_free_adamw": of_optax("optax.contrib.schedule_free_adamw", optax.contrib.schedule_free_adamw),
+    "prodigy": of_optax("optax.contrib.prodigy", optax.contrib.prodigy),
+    "dog": of_optax("optax.contrib.dog", optax.contrib.dog),
+    "ldog": of_optax("optax.scale_by_distance_over_gradients", ldog),
+    "novograd": of_optax("optax.novograd", optax.novograd),
+    "induced_metric": Authority(
+        "NumPy, from the authors' code", lambda lr: by_hand_whole(induced_metric(lr), (zeros(), 0.0))
+    ),
+    "polyak_sgd": Authority("optax.polyak_sgd", lambda lr: by_optax(optax.polyak_sgd(lr)), CAPS),
+    "ali_g": Authority("NumPy, from the authors' code", lambda lr: by_hand_whole(ali_g(lr), zeros()), CAPS),
+    "mom_sps": Authority("NumPy, from the authors' code", lambda lr: by_hand_whole(mom_sps(lr)), CAPS),
+    "alr_smag": Authority("NumPy, from the paper", lambda lr: by_hand_whole(alr_smag(lr), zeros()), CAPS),
+    "sania_adagrad": Authority("NumPy, from the authors' code", lambda lr: by_hand_whole(sania(lr), zeros())),
+    "sania_adam": Authority("NumPy, from the authors' code", lambda lr: by_hand_whole(sania(lr, 0.999), zeros())),
+    "random_scaling_sgdm": Authority("NumPy, from the paper", lambda lr: by_hand_whole(random_scaling(lr), zeros())),
+    "mars": Authority("NumPy, from the authors' code", lambda lr: by_hand(mars(lr), 3)),
+    "optimistic_amsgrad": Authority("NumPy, from the paper", lambda lr: by_hand(optimistic_amsgrad(lr), 6)),
+    "gravity": Authority("pytorch_optimizer.Gravity", by_gravity),
+    "adamp": of_po("AdamP"),
+    "sgdp": of_po("SGDP", momentum=0.9),
+    "adafactor": of_optax("optax.scale_by_factored_rms", adafactor),
+    "riemannian_adam_sphere": Authority("geoopt.optim.RiemannianAdam", by_geoopt),
 }
 """Whoever a rule is compared with, at the hyper-parameters of its card."""
 
