@@ -7,6 +7,7 @@ is in JAX's layout, (inputs, outputs); PyTorch trains on its transpose.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import geoopt
 import jax
@@ -15,6 +16,7 @@ import numpy as np
 import optax
 import pytorch_optimizer
 import torch
+import torch.optim._muon as muon_module
 
 from primitives.layout import Layout
 
@@ -281,18 +283,18 @@ def zeros() -> Weights:
     return [np.zeros(shape) for shape in SHAPES]
 
 
-def ldog(lr: float) -> optax.GradientTransformation:
+def ldog(lr: float, initial: float = 1e-6) -> optax.GradientTransformation:
     """Layer-wise distance over gradients of Ivgi et al. 2023, its initial weights in float64."""
-    return optax.chain(optax.scale_by_distance_over_gradients(param_dtype=jnp.float64), optax.scale(-lr))
+    return optax.chain(optax.scale_by_distance_over_gradients(initial, param_dtype=jnp.float64), optax.scale(-lr))
 
 
 def induced_metric(lr: float, decay: float = 0.0) -> HandStep:
-    """Plain variant of Harvey's induced metric: momentum 0.9, xi 0.1, beta 0.1, as the authors' module has them."""
+    """Plain variant of Harvey's induced metric: momentum 0.9, xi 0.1, beta 0.8, as the authors' modules have them."""
 
     def step(weights, grads, state, t, value, hessian, noise):
         momentum, q = state
-        q = 0.1 * q + (1 - 0.1) * 0.1 * np.sum(flat(grads) ** 2)
-        scale = 1 / (1 + abs(q / (1 - 0.1**t)))
+        q = 0.8 * q + (1 - 0.8) * 0.1 * np.sum(flat(grads) ** 2)
+        scale = 1 / (1 + abs(q / (1 - 0.8**t)))
         momentum = [0.9 * m + (1 - 0.9) * g for m, g in zip(momentum, grads, strict=True)]
         updates = [lr * scale * m / (1 - 0.9**t) + lr * decay * w for m, w in zip(momentum, weights, strict=True)]
         return updates, (momentum, q)
@@ -435,6 +437,230 @@ def by_geoopt(lr: float) -> Weights:
     return [p.detach().numpy().reshape(w.shape) for p, w in zip(params, on.weights, strict=True)]
 
 
+# --- rules of matrices ------------------------------------------------------------------------------------------------
+
+
+def adam(lr: float) -> Callable[..., Any]:
+    """Adam of Kingma and Ba 2015, for tensors that are no matrices."""
+
+    def step(w, g, state, t):
+        m, v = 0.9 * state[0] + 0.1 * g, 0.999 * state[1] + 0.001 * g**2
+        return lr * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8), (m, v)
+
+    return step
+
+
+def on_matrices(step: Callable[..., Any], others: Callable[..., Any]) -> Callable[..., Any]:
+    """One rule for matrices and another for other tensors."""
+    return lambda w, g, state, t: (step if w.ndim == 2 else others)(w, g, state, t)
+
+
+ITERATIONS = [(3.4445, -4.7750, 2.0315)] * 5
+"""Coefficients of Newton-Schulz iterations, as Muon has them."""
+TURBO = [(3.9505, -6.3029, 2.6377), (3.7418, -5.5913, 2.3037), (2.8769, -3.1427, 1.2046), (2.8366, -3.0525, 1.2012)]
+"""The last four of Dion's coefficients."""
+
+
+def newton_schulz(x: Any, coefficients: Sequence[tuple[float, float, float]]) -> Any:
+    """The polar factor, nearly, of a matrix with no more rows than columns; for arrays and tensors alike."""
+    for a, b, c in coefficients:
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x
+
+
+def oriented(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
+    """A function of a matrix with no more rows than columns, for any matrix."""
+    return function(x.T).T if x.shape[0] > x.shape[1] else function(x)
+
+
+class Several:
+    """Optimizers of PyTorch that step together."""
+
+    def __init__(self, *optimizers: torch.optim.Optimizer) -> None:
+        self.optimizers = optimizers
+
+    def step(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+
+def by_muon(lr: float, decay: float = 0.0) -> Weights:
+    """Trains with torch.optim.Muon, whose iterations in bfloat16 are replaced by the same ones in float64."""
+
+    def orthogonal(x, coefficients, steps, eps):
+        wide = x.T if x.size(0) > x.size(1) else x
+        wide = newton_schulz(wide / wide.norm().clamp(min=eps), [coefficients] * steps)
+        return wide.T if x.size(0) > x.size(1) else wide
+
+    def make(params):
+        matrices, others = [p for p in params if p.ndim == 2], [p for p in params if p.ndim != 2]
+        return Several(torch.optim.Muon(matrices, lr, weight_decay=decay), torch.optim.Adam(others, lr))
+
+    with mock.patch.object(muon_module, "_zeropower_via_newtonschulz", orthogonal):
+        return by_torch(make)
+
+
+def turbo_muon(lr: float, decay: float = 0.0) -> Callable[..., Any]:
+    """Turbo-Muon of Boissin et al. 2025: Muon, but rows are scaled before, and there are four iterations."""
+
+    def orthogonal(x):
+        scale = 1 / np.sqrt(np.maximum(np.abs(x @ x.T).sum(axis=1), 1e-7))
+        return newton_schulz(scale[:, None] * x, TURBO)
+
+    def step(w, g, state, t):
+        m = 0.95 * state[0] + g
+        factor = np.sqrt(max(1.0, w.shape[1] / w.shape[0]))
+        return lr * factor * oriented(orthogonal, g + 0.95 * m) + lr * decay * w, [m, None]
+
+    return on_matrices(step, adam(lr))
+
+
+def root(lr: float, decay: float = 0.1) -> Callable[..., Any]:
+    """ROOT of He et al. 2025: momentum 0.95, what exceeds the 0.9 quantile cut off, Muon's coefficients."""
+
+    def step(w, g, state, t):
+        m = 0.95 * state[0] + g
+        u = g + 0.95 * m
+        bound = np.quantile(np.abs(u), 0.9) + 1e-9
+        u = np.clip(u, -bound, bound)
+        u = oriented(lambda x: newton_schulz(x / (np.linalg.norm(x) + 1e-7), ITERATIONS), u)
+        return lr * 0.2 * np.sqrt(max(w.shape)) * u + lr * decay * w, [m, None]
+
+    return on_matrices(step, adam(lr))
+
+
+def power(matrix: np.ndarray, exponent: float) -> np.ndarray:
+    """The power of a symmetric positive definite matrix."""
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * values**exponent) @ vectors.T
+
+
+def asgo(lr: float, decay: float = 0.1) -> Callable[..., Any]:
+    """ASGO of An et al. 2025 with an exact inverse root; momentum 0.9, beta 0.8, eps 1e-10."""
+
+    def step(w, g, state, t):
+        m, v = state if t > 1 else (np.zeros_like(w), np.zeros([min(w.shape)] * 2))
+        m, left = 0.9 * m + (1 - 0.9) * g, w.shape[0] < w.shape[1]
+        v = 0.8 * v + (1 - 0.8) * (g @ g.T if left else g.T @ g)
+        inverse = power(v + 1e-10 * np.eye(len(v)), -0.5)
+        u = inverse @ m if left else m @ inverse
+        return lr * 0.2 * np.sqrt(w.size) * u / np.linalg.norm(u) + lr * decay * w, (m, v)
+
+    return on_matrices(step, adam(lr))
+
+
+def soap(lr: float, decay: float = 0.01, sides: Callable[[np.ndarray], tuple[bool, bool]] | None = None) -> Any:
+    """SOAP of Vyas et al. 2025: betas 0.95, eps 1e-8, bases anew every 10 steps.
+
+    Where there is one for every side, bases of 6 x 4 matrices aren't unique at first: the statistics of the longer side
+    are singular. So only the shorter side has a basis, which the paper calls one-sided.
+    """
+    sides = sides or (lambda w: (w.shape[0] < w.shape[1], w.shape[0] >= w.shape[1]))
+
+    def step(w, g, state, t):
+        chosen = sides(w) if w.ndim == 2 else ()
+        if t == 1:
+            grams = [(g, g.T)[i] @ (g.T, g)[i] * (1 - 0.95) if used else None for i, used in enumerate(chosen)]
+            bases = [None if a is None else np.linalg.eigh(a)[1][:, ::-1] for a in grams]
+            return np.zeros_like(w), (np.zeros_like(w), np.zeros_like(w), grams, bases)
+        m, v, grams, bases = state
+
+        def turned(x, back=False):
+            for i, q in enumerate(bases):
+                if q is not None:
+                    q = q.T if back else q
+                    x = q.T @ x if i == 0 else x @ q
+            return x
+
+        m = 0.95 * m + (1 - 0.95) * g
+        v = 0.95 * v + (1 - 0.95) * turned(g) ** 2
+        size = lr * np.sqrt(1 - 0.95 ** (t - 1)) / (1 - 0.95 ** (t - 1))
+        u = size * turned(turned(m) / (np.sqrt(v) + 1e-8), back=True)
+        update = u + lr * decay * (w - u)
+        grams = [None if a is None else 0.95 * a + (1 - 0.95) * (g, g.T)[i] @ (g.T, g)[i] for i, a in enumerate(grams)]
+        if (t - 1) % 10 == 0:
+            for i, (a, q) in enumerate(zip(grams, bases, strict=True)):
+                if q is not None:
+                    order = np.argsort(-np.einsum("ij,ij->j", q, a @ q), kind="stable")
+                    v = np.take(v, order, axis=i)
+                    bases = [*bases[:i], np.linalg.qr(a @ q[:, order])[0], *bases[i + 1 :]]
+        return update, (m, v, grams, bases)
+
+    return step
+
+
+def psgd_kron(lr: float, speed: float = 0.1) -> HandStep:
+    """PSGD in the Lie group of triangular factors (Li 2019, Pooladzandi and Li 2024), whitening the momentum.
+
+    dQ = E Q for every factor Q of the preconditioner Q^T Q, the step divided by E's largest entry; vectors have a
+    diagonal factor.
+    """
+
+    def fitted(q, e):
+        e = np.triu(e) if e.ndim == 2 else e
+        e = speed * e / np.abs(e).max()
+        return q - (e @ q if e.ndim == 2 else e * q)
+
+    def step(weights, grads, state, t, value, hessian, noise):
+        state = state or [
+            (np.zeros_like(w), *([np.eye(n) for n in w.shape] if w.ndim == 2 else [np.ones_like(w)])) for w in weights
+        ]
+        updates, following = [], []
+        for g, z, (m, *factors) in zip(grads, noise, state, strict=True):
+            m = 0.9 * m + (1 - 0.9) * g
+            h = m / (1 - 0.9**t)
+            if g.ndim == 2:
+                left, right = factors
+                a = left @ h @ right.T
+                b = np.linalg.solve(left.T, z) @ np.linalg.inv(right)
+                left, right = fitted(left, a @ a.T - b @ b.T), fitted(right, a.T @ a - b.T @ b)
+                updates.append(lr * left.T @ left @ h @ right.T @ right)
+                following.append((m, left, right))
+            else:
+                (q,) = factors
+                q = fitted(q, (q * h) ** 2 - (z / q) ** 2)
+                updates.append(lr * q**2 * h)
+                following.append((m, q))
+        return updates, following
+
+    return step
+
+
+def lion_k_nuclear(lr: float, decay: float = 0.0) -> Callable[..., Any]:
+    """Lion-K of Chen et al. 2024 with the nuclear norm, whose gradient is the polar factor; vectors are columns."""
+
+    def step(w, g, state, t):
+        c = 0.9 * state[0] + 0.1 * g
+        u, _, v = np.linalg.svd(c.reshape(len(c), -1), full_matrices=False)
+        return lr * ((u @ v).reshape(c.shape) + decay * w), [0.99 * state[0] + 0.01 * g]
+
+    return step
+
+
+# --- rules with curvature ---------------------------------------------------------------------------------------------
+
+
+def sophia(lr: float, gamma: float = 0.01, decay: float = 1e-4) -> optax.GradientTransformation:
+    """Sophia of Liu et al. 2024, its Hessian diagonal given."""
+    given = optax.GradientTransformationExtraArgs(
+        lambda params: optax.EmptyState(),
+        lambda updates, state, params, hessian_diagonal, **_: (hessian_diagonal, state),
+    )
+    return optax.contrib.sophia(lr, gamma=gamma, weight_decay=decay, hessian_diagonal_fn=given)
+
+
+def oasis(lr: float, alpha: float = 1e-3) -> HandStep:
+    """OASIS of Jahani et al. 2022 at a fixed learning rate: beta 0.999; the first diagonal is taken whole."""
+
+    def step(weights, grads, diagonals, t, value, hessian, noise):
+        diagonals = diagonals or hessian
+        diagonals = [0.999 * d + (1 - 0.999) * h for d, h in zip(diagonals, hessian, strict=True)]
+        return [lr * g / np.maximum(np.abs(d), alpha) for g, d in zip(grads, diagonals, strict=True)], diagonals
+
+    return step
+
+
 @dataclass(frozen=True)
 class Authority:
     """Who knows what a rule does.
@@ -523,6 +749,23 @@ AUTHORITIES = {
     "sgdp": of_po("SGDP", momentum=0.9),
     "adafactor": of_optax("optax.scale_by_factored_rms", adafactor),
     "riemannian_adam_sphere": Authority("geoopt.optim.RiemannianAdam", by_geoopt),
+    "muon": Authority("torch.optim.Muon in float64", by_muon),
+    "turbo_muon": Authority("NumPy, from the authors' code", lambda lr: by_hand(turbo_muon(lr), 2)),
+    "root": Authority("NumPy, from the authors' code", lambda lr: by_hand(root(lr), 2)),
+    "asgo": Authority("NumPy, from the authors' code", lambda lr: by_hand(asgo(lr), 2)),
+    "shampoo": of_po("Shampoo"),
+    "soap": Authority("NumPy, from the authors' code", lambda lr: by_hand(soap(lr), 0)),
+    "psgd_kron": Authority("NumPy, from the paper", lambda lr: by_hand_whole(psgd_kron(lr))),
+    "lion_k_nuclear": Authority("NumPy, from the paper", lambda lr: by_hand(lion_k_nuclear(lr), 1)),
+    "sophia": of_optax("optax.contrib.sophia", sophia),
+    "adahessian": Authority(
+        "pytorch_optimizer.AdaHessian",
+        lambda lr: by_torch(
+            lambda p: pytorch_optimizer.AdaHessian(p, lr),
+            lambda optimizer, value, hessian, noise: optimizer.step(hessian=hessian),
+        ),
+    ),
+    "oasis": Authority("NumPy, from the paper", lambda lr: by_hand_whole(oasis(lr))),
 }
 """Whoever a rule is compared with, at the hyper-parameters of its card."""
 
@@ -546,5 +789,33 @@ DECAYED = {
     "lion_k_l2": Authority("NumPy", lambda lr: by_hand_joined(decayed(lion_k(lr), lr, 0.2))),
     "cautious_lion": Authority("NumPy", lambda lr: by_hand(decayed(cautious(lr, 1), lr, 0.2), 1)),
     "cautious_adamw": Authority("NumPy", lambda lr: by_hand(decayed(cautious(lr, 2), lr, 0.2), 2)),
+    "schedule_free_adamw": of_optax(
+        "optax.contrib.schedule_free_adamw", lambda lr: optax.contrib.schedule_free_adamw(lr, weight_decay=0.2)
+    ),
+    "prodigy": of_optax("optax.contrib.prodigy", lambda lr: optax.contrib.prodigy(lr, weight_decay=0.2)),
+    "novograd": of_optax("optax.novograd", lambda lr: optax.novograd(lr, weight_decay=0.2)),
+    "induced_metric": Authority("NumPy", lambda lr: by_hand_whole(induced_metric(lr, 0.2), (zeros(), 0.0))),
+    "muon": Authority("torch.optim.Muon in float64", lambda lr: by_muon(lr, 0.2)),
+    "turbo_muon": Authority("NumPy", lambda lr: by_hand(turbo_muon(lr, 0.2), 2)),
+    "root": Authority("NumPy", lambda lr: by_hand(root(lr, 0.2), 2)),
+    "asgo": Authority("NumPy", lambda lr: by_hand(asgo(lr, 0.2), 2)),
+    "soap": Authority("NumPy", lambda lr: by_hand(soap(lr, 0.2), 0)),
+    "lion_k_nuclear": Authority("NumPy", lambda lr: by_hand(lion_k_nuclear(lr, 0.2), 1)),
+    "sophia": of_optax("optax.contrib.sophia", lambda lr: sophia(lr, decay=0.2)),
 }
 """The same with a weight decay of 0.2, for every rule that has one (but `fadam`, whose default is not 0)."""
+
+
+VARIANTS: dict[str, tuple[dict[str, float], Authority]] = {
+    "prodigy": ({"d0": 0.1}, of_optax("optax.contrib.prodigy", lambda lr: optax.contrib.prodigy(lr, estim_lr0=0.1))),
+    "dog": (
+        {"initial": 0.1},
+        of_optax("optax.contrib.dog", lambda lr: optax.contrib.dog(lr, init_step=("heuristic", 0.1))),
+    ),
+    "ldog": ({"initial": 0.1}, of_optax("optax.scale_by_distance_over_gradients", lambda lr: ldog(lr, 0.1))),
+    "adamp": ({"delta": 2.4}, of_po("AdamP", delta=2.4)),
+    "sgdp": ({"delta": 1.5}, of_po("SGDP", momentum=0.9, delta=1.5)),
+    "sophia": ({"gamma": 100.0}, of_optax("optax.contrib.sophia", lambda lr: sophia(lr, 100.0))),
+    "oasis": ({"alpha": 0.5}, Authority("NumPy, from the paper", lambda lr: by_hand_whole(oasis(lr, 0.5)))),
+}
+"""Authorities at other hyper-parameters, for rules whose defaults hardly move the weights or leave a branch alone."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from authorities import AUTHORITIES, DECAYED, SHAPES, Weights, by_optax, by_torch, gradient, problem
+from authorities import AUTHORITIES, DECAYED, SHAPES, VARIANTS, Weights, by_optax, by_torch, gradient, problem
 from oracle import Tensor, execute, lift
 
 from archive import library
@@ -15,7 +15,17 @@ from primitives.layout import Layout
 from primitives.ops import LIBRARY
 from primitives.simplify import canonicalize
 
-__all__ = ["AUTHORITIES", "DECAYED", "EXECUTIONS", "by_optax", "by_torch", "compiled", "difference", "problem"]
+__all__ = [
+    "AUTHORITIES",
+    "DECAYED",
+    "EXECUTIONS",
+    "VARIANTS",
+    "by_optax",
+    "by_torch",
+    "compiled",
+    "difference",
+    "problem",
+]
 
 
 def statement_by_statement(name: str, lr: float) -> Weights:
