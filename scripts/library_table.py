@@ -32,9 +32,9 @@ extrapolation of optimistic AMSGrad, MARS, Riemannian Adam, sums along an axis (
 Lion-K with the nuclear norm, Shampoo, SOAP, PSGD, ASGO, ROOT), the loss (Polyak steps), noise (random scaling, Gravity)
 and Hessian diagonals (Sophia, AdaHessian, OASIS)"""
 HOW = """The largest difference from the authority after 25 steps in float64 on a 6 x 4 matrix and a vector of 4, with
-the gradient 0.5 w + noise, at learning rates 0.1 and 0.001 (1.7 for Polyak's largest steps); hyper-parameters are the defaults of the cards. Relative to
-the longest way that a parameter went, where that is above 1. Columns: statement by statement, compiled by JAX, and the
-exported modules for NumPy, optax and PyTorch."""
+the gradient 0.5 w + noise, at learning rates 0.1 and 0.001 (1.7 where they are the largest step of Polyak's);
+hyper-parameters are the defaults of the cards. Relative to the longest way of a parameter, where that is above 1.
+Columns: statement by statement, compiled by JAX, and the exported modules for NumPy, optax and PyTorch."""
 
 
 def main(out: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("docs/library.md")) -> None:

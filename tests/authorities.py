@@ -4,12 +4,12 @@
 is in JAX's layout, (inputs, outputs); PyTorch trains on its transpose.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-import geoopt
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +19,9 @@ import torch
 import torch.optim._muon as muon_module
 
 from primitives.layout import Layout
+
+with warnings.catch_warnings(action="ignore"):  # it scripts its functions, which PyTorch gives up
+    import geoopt
 
 SHAPES = ((6, 4), (4,))
 STEPS = 25
@@ -107,9 +110,7 @@ TorchStep = Callable[[Any, torch.Tensor, list[torch.Tensor], list[torch.Tensor]]
 """Calls an optimizer's `step`, given the loss, the Hessian diagonal and the noise."""
 
 
-def by_torch(
-    make: Callable[[Any], torch.optim.Optimizer], step: TorchStep | None = None, on: Problem | None = None
-) -> Weights:
+def by_torch(make: Callable[[Any], Any], step: TorchStep | None = None, on: Problem | None = None) -> Weights:
     """Trains with an optimizer of PyTorch in float64, on the transposes of matrices, which is PyTorch's layout."""
     on = on or problem()
 
@@ -418,9 +419,11 @@ def by_gravity(lr: float) -> Weights:
 
 def adafactor(lr: float) -> optax.GradientTransformation:
     """Adafactor of Shazeer and Stern 2018 without momentum; optax's own decay rates are in float32."""
-    factored = optax.scale_by_factored_rms(
-        min_dim_size_to_factor=1, decay_rate_fn=lambda i, power: 1.0 - jnp.asarray(i + 1, jnp.float64) ** -power
-    )
+
+    def decay_rate(i, exponent):
+        return 1.0 - jnp.asarray(i + 1, jnp.float64) ** -exponent
+
+    factored = optax.scale_by_factored_rms(min_dim_size_to_factor=1, decay_rate_fn=decay_rate)
     return optax.chain(factored, optax.clip_by_block_rms(1.0), optax.scale_by_param_block_rms(1e-3), optax.scale(-lr))
 
 
@@ -428,7 +431,7 @@ def by_geoopt(lr: float) -> Weights:
     """Trains with Riemannian Adam of Becigneul and Ganea 2019, each tensor a point on the unit sphere."""
     on = problem("riemannian_adam_sphere")
     sphere = geoopt.Sphere()
-    params = [geoopt.ManifoldParameter(torch.tensor(w.ravel()), manifold=sphere) for w in on.weights]
+    params = [geoopt.ManifoldParameter(torch.tensor(w.ravel()), manifold=sphere) for w in on.weights]  # type: ignore[call-arg]
     optimizer = geoopt.optim.RiemannianAdam(params, lr)
     for shifts in on.shifts:
         for p, s in zip(params, shifts, strict=True):
@@ -643,10 +646,11 @@ def lion_k_nuclear(lr: float, decay: float = 0.0) -> Callable[..., Any]:
 
 def sophia(lr: float, gamma: float = 0.01, decay: float = 1e-4) -> optax.GradientTransformation:
     """Sophia of Liu et al. 2024, its Hessian diagonal given."""
-    given = optax.GradientTransformationExtraArgs(
-        lambda params: optax.EmptyState(),
-        lambda updates, state, params, hessian_diagonal, **_: (hessian_diagonal, state),
-    )
+
+    def diagonal(updates, state, params=None, *, hessian_diagonal, **_):
+        return hessian_diagonal, state
+
+    given = optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), diagonal)
     return optax.contrib.sophia(lr, gamma=gamma, weight_decay=decay, hessian_diagonal_fn=given)
 
 
