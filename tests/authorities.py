@@ -650,7 +650,7 @@ def sophia(lr: float, gamma: float = 0.01, decay: float = 1e-4) -> optax.Gradien
     def diagonal(updates, state, params=None, *, hessian_diagonal, **_):
         return hessian_diagonal, state
 
-    given = optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), diagonal)
+    given = optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), diagonal)  # type: ignore[arg-type]
     return optax.contrib.sophia(lr, gamma=gamma, weight_decay=decay, hessian_diagonal_fn=given)
 
 
@@ -810,7 +810,7 @@ DECAYED = {
 """The same with a weight decay of 0.2, for every rule that has one (but `fadam`, whose default is not 0)."""
 
 
-VARIANTS: dict[str, tuple[dict[str, float], Authority]] = {
+VARIANTS: dict[str, tuple[dict[str, Any], Authority]] = {
     "prodigy": ({"d0": 0.1}, of_optax("optax.contrib.prodigy", lambda lr: optax.contrib.prodigy(lr, estim_lr0=0.1))),
     "dog": (
         {"initial": 0.1},
