@@ -107,9 +107,10 @@ class _Step:
         self.w = inputs.index("w") if "w" in inputs else next(self.unused)
         self.names[self.w] = "w"
         self.kept = {ref for _, old, new in rule.state for ref in (old, new) if ref >= len(inputs)}
-        held = range(len(inputs) + len(self.graph.state))
-        for ref in sorted({self.w, *held}, key=lambda ref: (self.names[ref] not in _GIVEN, ref)):
-            self._name(ref)
+        given = {name: self.symbols.new(name) for name in _GIVEN}  # also where the rule does not read them
+        for ref in (self.w, *range(len(inputs) + len(self.graph.state))):
+            name = self.names[ref]
+            self.written[ref] = given[name] if name in given else self.symbols.new(name)
         for line in rule.lines:
             self._line(line)
         self._changes()

@@ -40,7 +40,7 @@ class Symbols:
         self._given: dict[str, str] = {}
 
     def new(self, name: str) -> str:
-        """Returns a symbol for a variable: the usual one, else its name in full; for a second of one name with primes."""
+        """Returns a symbol: the usual one, else the name in full; for a second variable of one name with primes."""
         symbol = self._given.get(name) or usual(name)
         if symbol in self._taken and name not in self._given and len(name) > 1:
             symbol = _upright(name)
