@@ -23,7 +23,7 @@ from primitives.program import Program
 
 _TOKEN = re.compile(r"@(\d+)@")
 """Stands for the symbol of a value in formulas until all symbols are known."""
-_GIVEN = {"w": "parameters", "g": "gradient", "lr": "learning rate", "t": "number of the step, from 1,"}
+_GIVEN = {"w": "parameters", "g": "gradient", "lr": "learning rate", "t": "number of the step (from 1)"}
 """What every rule may read."""
 
 
@@ -54,12 +54,12 @@ def emit_latex(program: Program, vocabulary: Vocabulary, card: Card, dtype: str 
 \title{{{escape(card.title or card.name)}}}
 \author{{}}
 \date{{}}
+\setlength{{\parindent}}{{0pt}}
 
 \begin{{document}}
 \maketitle
 
-\setlength{{\parindent}}{{0pt}}
-{escape(card.summary)}{cited}. One step:
+{escape(card.summary[:1].upper() + card.summary[1:])}{cited}. One step:
 \begin{{align*}}
 {step.source()}
 \end{{align*}}
