@@ -46,6 +46,8 @@ class Primitive:
         matrices: whether it is for matrices: of tensors that are none it gives zeros, or (LEFT, RIGHT) nothing.
         torch: the same as `python` for PyTorch, where it differs.
         unguarded: index of an argument, and the source template where that argument is known not to be negative.
+        latex: template of the formula, in the notation of `primitives.emit.formula`; empty means `name(x, y)`.
+        latex_bare: the same where the argument of `unguarded` is known not to be negative, if that is another formula.
         doc: one line, the mathematics.
         source: where the operation is taken from.
     """
@@ -67,6 +69,8 @@ class Primitive:
     matrices: bool = False
     torch: str | None = None
     unguarded: tuple[int, str] | None = None
+    latex: str = ""
+    latex_bare: str | None = None
     source: str = "Chen et al. 2023, Symbolic Discovery of Optimization Algorithms, appendix"
 
     @property

@@ -60,6 +60,7 @@ REDUCTIONS = (
         output=LEAF,
         scope=Scope.LEAF,
         cost=4.0,
+        latex=r"\left\|{0}\right\|",
     ),
     Primitive(
         name="global_norm",
@@ -70,6 +71,7 @@ REDUCTIONS = (
         output=SCALAR,
         scope=Scope.MODEL,
         cost=4.0,
+        latex=r"\left\|{0}\right\|_{{\mathrm{{all}}}}",
     ),
     Primitive(
         name="dot",
@@ -80,6 +82,7 @@ REDUCTIONS = (
         output=SCALAR,
         scope=Scope.MODEL,
         cost=4.0,
+        latex=r"\left<{0}, {1}\right>",
         commutative=True,
     ),
     Primitive(
@@ -94,6 +97,7 @@ REDUCTIONS = (
         output=SCALAR,
         scope=Scope.MODEL,
         cost=12.0,
+        latex=r"\operatorname{{cosine}}\left({0}, {1}\right)",
         commutative=True,
     ),
     Primitive(
@@ -106,6 +110,7 @@ REDUCTIONS = (
         scope=Scope.MODEL,
         aliases=("clip",),
         cost=6.0,
+        latex=r"\operatorname{{clip}}\left({0}, {1}\right)",
     ),
 )
 
@@ -120,6 +125,7 @@ MEASURES = (
         scope=Scope.LEAF,
         drawn=False,
         cost=2.0,
+        latex=r"\operatorname{{mean}}\left({0}\right)",
         source="the literature: masks, root mean squares",
     ),
     Primitive(
@@ -132,6 +138,7 @@ MEASURES = (
         scope=Scope.LEAF,
         drawn=False,
         cost=2.0,
+        latex=r"\left\|{0}\right\|_{{\infty}}",
         source="the literature: scaling by the largest entry",
     ),
 )
