@@ -43,6 +43,7 @@ class Primitive:
         commutative: whether the first two arguments may be exchanged without changing a bit.
         executable: False for a name that is known and always refused.
         drawn: whether mutation draws it; what is not is for programs that people write.
+        axes: whether it sees the axes of a tensor and not only its entries.
         matrices: whether it is for matrices: of tensors that are none it gives zeros, or (LEFT, RIGHT) nothing.
         torch: the same as `python` for PyTorch, where it differs.
         unguarded: index of an argument, and the source template where that argument is known not to be negative.
@@ -66,6 +67,7 @@ class Primitive:
     commutative: bool = False
     executable: bool = True
     drawn: bool = True
+    axes: bool = False
     matrices: bool = False
     torch: str | None = None
     unguarded: tuple[int, str] | None = None
@@ -143,6 +145,9 @@ class Vocabulary(Mapping[str, Primitive]):
                 by_name[name] = primitive
         object.__setattr__(self, "_by_name", by_name)
         object.__setattr__(self, "drawn", tuple(primitive for primitive in self.primitives if primitive.drawn))
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({', '.join(self)})"
 
     def __getitem__(self, name: str) -> Primitive:
         return self._by_name[name]

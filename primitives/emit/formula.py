@@ -20,7 +20,7 @@ from math import isinf
 from string import Formatter
 
 from primitives.emit.symbols import escape
-from primitives.kinds import TENSOR, Kind
+from primitives.kinds import Kind
 from primitives.primitive import Primitive, Vocabulary
 
 WIDTH = 54
@@ -213,7 +213,7 @@ def _shape(template: str) -> tuple[Level, int, tuple[int, ...]]:
 
 
 def _rank(kind: Kind) -> int:
-    return TENSOR.level or 0 if kind.level is None else kind.level
+    return len(kind.lower)
 
 
 def _minus(formula: Formula) -> Formula:

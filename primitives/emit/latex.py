@@ -14,7 +14,8 @@ from math import inf
 
 from primitives.card import Card, Interval
 from primitives.emit.formula import Algebra, Formula, number, numeral, symbol
-from primitives.emit.module import parameters, read_rule
+from primitives.emit.module import parameters, read_parts
+from primitives.emit.parts import Part
 from primitives.emit.readable import Line, Rule
 from primitives.emit.symbols import Symbols, escape, usual, width
 from primitives.kinds import TENSOR
@@ -23,7 +24,15 @@ from primitives.program import Program
 
 _TOKEN = re.compile(r"@(\d+)@")
 """Stands for the symbol of a value in formulas until all symbols are known."""
-_GIVEN = {"w": "parameters", "g": "gradient", "lr": "learning rate", "t": "number of the step (from 1)"}
+_GIVEN = {
+    "w": "parameters",
+    "g": "gradient",
+    "lr": "learning rate",
+    "t": "number of the step (from 1)",
+    "value": "loss",
+    "noise": "standard normal noise",
+    "hessian_diagonal": "diagonal of the Hessian",
+}
 """What every rule may read."""
 
 
@@ -40,12 +49,10 @@ def emit_latex(program: Program, vocabulary: Vocabulary, card: Card, dtype: str 
         ProgramError: the program is not valid, or no update rule.
         ValueError: the name is no identifier.
     """
-    rule = read_rule(program, vocabulary, card, dtype)
-    step = _Step(rule, vocabulary)
+    parts = read_parts(program, vocabulary, card, dtype)
     cited = r"~\cite{source}" if card.source else ""
-    after = [_legend(rule, step), _meanings(rule, vocabulary), _table(card, rule, step), escape(card.advice)]
-    after.append(_bibliography(card.source))
-    below = "\n\n".join(part for part in after if part)
+    blocks = "\n\n".join(_block(card, part, vocabulary) for part in parts)
+    below = "\n\n".join(text for text in (escape(card.advice), _bibliography(card.source)) if text)
     return rf"""\documentclass{{article}}
 \usepackage[T1]{{fontenc}}
 \usepackage[margin=25mm]{{geometry}}
@@ -59,14 +66,32 @@ def emit_latex(program: Program, vocabulary: Vocabulary, card: Card, dtype: str 
 \begin{{document}}
 \maketitle
 
-{escape(card.summary[:1].upper() + card.summary[1:])}{cited}. One step:
-\begin{{align*}}
-{step.source()}
-\end{{align*}}
+{escape(card.summary[:1].upper() + card.summary[1:])}{cited}. One step{_OF[parts[0].label]}:
+{blocks}
+
 {below}
 
 \end{{document}}
 """
+
+
+_OF = {
+    "": "",
+    "matrix": " of a matrix",
+    "wide": " of a matrix with at most as many rows as columns",
+    "tall": " of a matrix with more rows than columns",
+    "other": " of a tensor that is no matrix",
+}
+"""What a part of a rule is for, by its label."""
+
+
+def _block(card: Card, part: Part, vocabulary: Vocabulary) -> str:
+    """The formulas of a part, and what their symbols mean."""
+    rule, step = part.rule, _Step(part.rule, vocabulary)
+    align = f"\\begin{{align*}}\n{step.source()}\n\\end{{align*}}"
+    before = f"One step{_OF[part.label]}:\n" if part.label in ("tall", "other") else ""
+    texts = [before + align, _legend(rule, step), _meanings(rule, vocabulary), _table(card, part, step)]
+    return "\n\n".join(text for text in texts if text)
 
 
 @dataclass
@@ -227,9 +252,15 @@ def _legend(rule: Rule, step: _Step) -> str:
     """What the symbols are that every rule may use, and the state."""
     read = {step.names[ref]: ref for ref in (step.w, *range(len(rule.graph.inputs)))}
     told = [f"{meaning} ${step.written[read[name]]}$" for name, meaning in _GIVEN.items() if name in read]
-    state = [f"${step.written[old]}$" for _, old, _ in rule.state]
+    state = [
+        f"${step.written[old]}$" for (_, old, _), first in zip(rule.state, rule.initial, strict=True) if first == 0.0
+    ]
     if state:
         told.append(f"state {' and '.join(state)}, zero before the first step")
+    for (_, old, _), first in zip(rule.state, rule.initial, strict=True):
+        if first != 0.0:
+            value = step.written[step.w] if isinstance(first, str) else numeral(first)
+            told.append(f"state ${step.written[old]}$, before the first step ${value}$")
     text = "; ".join(told)
     return f"{text[0].upper()}{text[1:]}. Products, quotients and functions are taken entry by entry."
 
@@ -246,12 +277,13 @@ def _meanings(rule: Rule, vocabulary: Vocabulary) -> str:
     return f"{'; '.join(told)}." if told else ""
 
 
-def _table(card: Card, rule: Rule, step: _Step) -> str:
+def _table(card: Card, part: Part, step: _Step) -> str:
     """The learning rate and the hyper-parameters that the rule reads."""
+    rule = part.rule
     symbols = {rule.names[ref]: step.written[ref] for ref in range(len(rule.graph.inputs))}
     rows = [
         (symbols[name], one.name, one.default, one.range, one.doc)
-        for name, one in [("lr", card.learning_rate), *((one.name, one) for one in parameters(card, rule))]
+        for name, one in [("lr", card.learning_rate), *((one.name, one) for one in parameters(card, [part]))]
         if name in symbols
     ]
     if not rows:

@@ -9,6 +9,7 @@ _LETTERS = (
 _GREEK = frozenset(_LETTERS.split())
 """Without pi, which is the number."""
 _USUAL = {"lr": r"\eta", "eps": r"\epsilon", "weight_decay": r"\lambda", "momentum": r"\mu", "update": "u"}
+_USUAL |= {"value": r"\ell", "noise": r"\xi", "hessian_diagonal": "H"}
 _SPECIAL = {
     **{sign: f"\\{sign}" for sign in "#$%&_{}"},
     "\\": r"\textbackslash{}",

@@ -148,6 +148,7 @@ STEPS = (
         inputs=(SCALAR, None, None),
         doc="x at the first step, where t is 1, else y",
         python="{xp}.where({0} < 1.5, {1}, {2})",
+        latex=r"\begin{{cases}}{1} & \text{{if }}{0} = 1 \\ {2} & \text{{otherwise}}\end{{cases}}",
         drawn=False,
         source="the literature: state that does not begin at zero",
     ),
