@@ -86,15 +86,12 @@ class _Encoder:
         self.constants = np.zeros(capacity.smalls, np.float64)
         self.tensors = _Registers(machine.first_temporary, capacity.tensors, "TENSOR")
         first_small = len(machine.small_inputs) + len(graph.constants)
-        unknown = [kind.name for kind in (*graph.kinds, *graph.state_kinds) if kind not in FILES]
-        unknown += [name for name in graph.inputs if name not in {**machine.tensor_inputs, **machine.small_inputs}]
-        strange = [node.op for node in graph.nodes if node.op not in machine.executed]
-        if strange and not unknown:
-            raise ProgramError(f"the interpreter has no instruction for {strange[0]!r}; compile the program")
-        if unknown:
+        strange = machine.stranger(graph)
+        if strange is not None:
             raise ProgramError(
-                f"the interpreter runs values of kinds SCALAR, LEAF and TENSOR and the inputs "
-                f"{', '.join((*machine.tensor_inputs, *machine.small_inputs))}, got {unknown[0]}; compile the program"
+                f"the interpreter runs element-wise functions, functions of a tensor and of the model, values of kinds "
+                f"SCALAR, LEAF and TENSOR and the inputs {', '.join((*machine.tensor_inputs, *machine.small_inputs))}, "
+                f"got {strange}; compile the program"
             )
         if first_small >= capacity.smalls:
             raise ProgramError(

@@ -203,6 +203,16 @@ class Machine:
                 smalls = smalls.at[self.small_inputs[name]].set(column)
         return tensors, smalls
 
+    def stranger(self, graph: Graph) -> str | None:
+        """Returns what keeps the machine from running a graph: an operation, a kind, an input; None where nothing does.
+
+        What it has too few registers for is not told here: `encode` refuses it.
+        """
+        strange = [node.op for node in graph.nodes if node.op not in self.executed]
+        strange += [kind.name for kind in (*graph.kinds, *graph.state_kinds) if kind not in FILES]
+        strange += [name for name in graph.inputs if name not in self.tensor_inputs and name not in self.small_inputs]
+        return strange[0] if strange else None
+
     def encode(self, graph: Graph) -> Encoded:
         """Returns a canonical graph as arrays.
 

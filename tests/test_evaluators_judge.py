@@ -230,7 +230,9 @@ def test_the_least_capacity_has_room_for_the_library_and_the_baselines():
         Limits(tensors=31)
     for setting in baselines.SETTINGS:
         machine.encode(adamw(*astuple(setting)))
-    for name in library.names():
+    interpreted = [name for name in library.names() if machine.stranger(rule(name)) is None]
+    assert {"adamw", "lamb", "fadam"} <= {*interpreted}
+    for name in interpreted:
         machine.encode(rule(name))
 
 

@@ -15,6 +15,7 @@ from small_task import RATES, linear, regression
 
 from archive import library
 from discovery.bench.loops import BY_HAND, by_hand, floors
+from evaluators.optimizers import training as trains
 from evaluators.optimizers.training import Training, compiled, cosine, start
 from primitives.encode import Capacity
 from primitives.graph import Graph, check
@@ -131,6 +132,32 @@ def test_losses_of_all_splits_and_seeds_are_taken_at_the_same_end():
         np.testing.assert_array_equal(valid, losses(run, sgd, 1)[seed])
         np.testing.assert_allclose(valid, expected["valid"][seed], rtol=2e-4)
         np.testing.assert_allclose(test, expected["test"][seed], rtol=2e-4)
+
+
+def test_what_the_interpreter_can_not_run_is_compiled():
+    """Muon: matrices. Against its own export, in a plain loop."""
+    run, graph = Training(regression(), LIBRARY, OPTIMIZER, CAPACITY), rule("muon")
+    assert run.machine.stranger(graph) is not None
+    found = np.stack([run.seed_losses(run.load(graph), 1, seed, STEPS)[0] for seed in (0, 1)])
+    expected = plain_loop(library.load("muon").optax, regression(), 1, 2, STEPS)
+    np.testing.assert_allclose(found, expected, rtol=2e-4)
+
+
+def test_a_rule_sees_the_loss_noise_and_curvature_of_its_batch():
+    task = regression()
+    w, batch = jnp.ones(task.layout.size), tuple(jnp.asarray(array[:8]) for array in task.train)
+    seen = trains._seen(task, ("value", "noise", "hessian_diagonal"), w, batch, jax.random.key(0))
+    assert seen["value"] == pytest.approx(float(task.loss(w, batch)))
+    np.testing.assert_allclose(seen["g"], jax.grad(task.loss)(w, batch), rtol=1e-6)
+    draws = [trains._seen(task, ("noise", "hessian_diagonal"), w, batch, jax.random.key(i)) for i in range(400)]
+    noise = np.stack([one["noise"] for one in draws])
+    assert abs(noise.mean()) < 0.1
+    assert noise.std() == pytest.approx(1.0, abs=0.1)
+    exact = np.diag(jax.hessian(task.loss)(w, batch))
+    estimated = np.stack([one["hessian_diagonal"] for one in draws])
+    error = 5.0 * estimated.std(0) / np.sqrt(len(draws)) + 1e-5
+    assert (np.abs(estimated.mean(0) - exact) < error).all()
+    assert set(trains._seen(task, (), w, batch, jax.random.key(0))) == {"g"}
 
 
 @pytest.mark.parametrize("name", ["adamw", "nesterov", "raw_lion"])

@@ -113,7 +113,8 @@ def run_optax(source: str, inputs: list[dict], name: str = "rule") -> np.ndarray
 def run_torch(source: str, inputs: list[dict]) -> np.ndarray:
     """What the optimizer subtracts, in float64; matrices are transposed, which is PyTorch's layout."""
     module = load(source)
-    (make,) = [one for one in module.values() if isinstance(one, type) and issubclass(one, torch.optim.Optimizer)][-1:]
+    made = [one for one in module.values() if isinstance(one, type) and issubclass(one, torch.optim.Optimizer)]
+    make: Any = made[-1]
     write, seen = module["write"], {}
 
     def noting(lists: Any, results: Any) -> None:

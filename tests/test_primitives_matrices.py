@@ -49,7 +49,7 @@ def ways(primitive: Any, seed: int = 0) -> list[list[Any]]:
                 elif kind is SCALAR:
                     args.append(np.float64(NUMBERS[primitive.name][place - 1]))
                 else:
-                    args.append(square(beside[0], seed + 2 * place))
+                    args.append(square(max(beside, default=0), seed + 2 * place))
             found.append(args)
     return found
 

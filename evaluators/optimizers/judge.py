@@ -122,7 +122,7 @@ class Judge:
         """Judges a canonical graph; see `evaluators.domain.Evaluator`."""
         began = time.perf_counter()
         try:
-            programs = [run.machine.encode(graph) for run in self._sweeps]
+            programs = [run.load(graph) for run in self._sweeps]
         except ProgramError as error:
             return Evaluation(Status.INVALID, None, 0, replicate, message=str(error))
         scores: list[float] = []

@@ -224,8 +224,12 @@ def _seen(
     return found
 
 
+Loaded: TypeAlias = Encoded | Callable[..., jax.Array]
+"""A program ready to be trained: data for the interpreter, or what the interpreter can't run, compiled."""
+
+
 class Training:
-    """The interpreted training runs of one task: compiled once for one seed, then any program on any seed.
+    """The training runs of one task: the interpreter is compiled once for one seed, then runs any program on any seed.
 
     Args:
         task: the task.
@@ -249,11 +253,22 @@ class Training:
         self._run = jax.jit(trainer(task, Interpreted(self.machine), 1, len(task.learning_rates), splits))
         self._starts: dict[tuple[int, int], Start] = {}
 
-    def losses(self, program: Encoded, replicate: int, steps: int, seeds: int = 1) -> np.ndarray:
+    def load(self, graph: Graph) -> Loaded:
+        """Returns a program ready to be trained; what the interpreter can't run (matrices, noise ...) is compiled.
+
+        Raises:
+            ProgramError: the program needs more registers or instructions than the interpreter has.
+        """
+        if self.machine.stranger(graph) is None:
+            return self.machine.encode(graph)
+        rule = Compiled(graph, self.machine.vocabulary, self.task)
+        return jax.jit(partial(trainer(self.task, rule, 1, len(self._rates), self.splits), None))
+
+    def losses(self, program: Loaded, replicate: int, steps: int, seeds: int = 1) -> np.ndarray:
         """Returns the final losses (seeds, learning rates) on the first split; NaN or infinite where it diverged."""
         return np.stack([self.seed_losses(program, replicate, seed, steps)[0] for seed in range(seeds)])
 
-    def seed_losses(self, program: Encoded, replicate: int, seed: int, steps: int) -> np.ndarray:
+    def seed_losses(self, program: Loaded, replicate: int, seed: int, steps: int) -> np.ndarray:
         """Returns the final losses (splits, learning rates) on one seed; NaN or infinite where it diverged.
 
         Raises:
@@ -264,7 +279,8 @@ class Training:
         if (replicate, seed) not in self._starts:
             self._starts[replicate, seed] = start(self.task, replicate, (seed,), self.task.steps)
         at = self._starts[replicate, seed]
-        return np.asarray(self._run(program, at, self._rates, jnp.int32(steps)))[:, 0]
+        run = partial(self._run, program) if isinstance(program, Encoded) else program
+        return np.asarray(run(at, self._rates, jnp.int32(steps)))[:, 0]
 
 
 def compiled(
