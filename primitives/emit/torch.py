@@ -6,7 +6,7 @@ from functools import partial
 from math import isfinite
 
 from primitives.card import Card, HyperParameter
-from primitives.emit.loops import Body, Dialect, number, write_body
+from primitives.emit.loops import WIDTH, Body, Dialect, number, write_body
 from primitives.emit.module import (
     MORE,
     arguments,
@@ -335,8 +335,9 @@ def _step_method(card: Card, pieces: Sequence[_Piece]) -> list[str]:
         "            with torch.enable_grad():",
         "                loss = closure()",
     ]
-    if more:
+    if {*more} - {"value"}:
         lines.append('        params = [p for group in self.param_groups for p in group["params"]]')
+    if more:
         lines.append("        given: dict[str, Any] = {}")
     for name in more:
         if name == "value":
@@ -426,7 +427,8 @@ def _counted(piece: _Piece, asks: list[str]) -> list[str]:
     """
     more, counts, lines = (", given" if asks else ""), uses([piece.part], "t"), []
     own = ['self.state[p]["step"] = torch.tensor(0.0, dtype=torch.float64)'] if counts and not piece.whole else []
-    own += [f'self.state[p]["{name}"] = {_first(kind, value)}' for name, kind, value in piece.states]
+    for name, kind, value in piece.states:
+        own += _wrapped(f'self.state[p]["{name}"] = {_first(kind, value)}', indentation=16)
     if own:
         lines += ["        for p in weights:", "            if not self.state[p]:"]
         lines += [f"                {line}" for line in own]
@@ -443,7 +445,9 @@ def _counted(piece: _Piece, asks: list[str]) -> list[str]:
         ]
     lines.append("        if weights:")
     if counts:
-        lines.append('            group.setdefault("step", torch.tensor(0.0, dtype=torch.float64)).add_(1.0)')
+        # anew, for what is added in place `torch.compile` forgets: the count would stay 1
+        lines.append('            group.setdefault("step", torch.tensor(0.0, dtype=torch.float64))')
+        lines.append('            group["step"] = group["step"] + 1.0')
     return [*lines, f"            self._advance{piece.suffix}(group, weights{more})"]
 
 
@@ -455,6 +459,14 @@ def _first(kind: Kind, value: float | str) -> str:
         return "torch.zeros_like(p)" if value == 0.0 else f"torch.full_like(p, {number(value)})"
     shape, dtype = shape_of(kind).replace("x.", "p."), "torch.promote_types(p.dtype, torch.float32)"
     return f"torch.full({shape}, {number(value)}, dtype={dtype}, device=p.device)"
+
+
+def _wrapped(call: str, indentation: int) -> list[str]:
+    """The lines of an assignment of a call, its arguments on a line of their own where one is too short."""
+    if indentation + len(call) <= WIDTH:
+        return [call]
+    start, _, arguments = call.partition("(")
+    return [f"{start}(", f"    {arguments.removesuffix(')')}", ")"]
 
 
 def _advance_method(piece: _Piece, asks: list[str]) -> list[str]:
