@@ -191,7 +191,8 @@ def _together(card: Card, parts: Sequence[Part]) -> str:
         lines.append(f'        "{part.label}": {card.name}_{part.label}({", ".join(given)}),')
     lines += [
         "    }",
-        "    return optax.with_extra_args_support(optax.multi_transform(parts, lambda params: jax.tree.map(label, params)))",
+        "    whole = optax.multi_transform(parts, lambda params: jax.tree.map(label, params))",
+        "    return optax.with_extra_args_support(whole)",
     ]
     return "\n".join(lines)
 

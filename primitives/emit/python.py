@@ -39,8 +39,8 @@ def put(tree: Any, arrays: list[Any]) -> Any:
 _LIKE = '''\
 def like(tree: Any, values: list[Any]) -> Any:
     """Puts values into a container like `tree`, at the shapes and types of its arrays."""
-    old = leaves(tree)
-    return put(tree, [np.full(np.shape(x), value, np.asarray(x).dtype) for x, value in zip(old, values, strict=True)])'''
+    pairs = zip(leaves(tree), values, strict=True)
+    return put(tree, [np.full(np.shape(x), value, np.asarray(x).dtype) for x, value in pairs])'''
 
 _USE = """On NumPy arrays:
 

@@ -70,6 +70,7 @@ REDUCTIONS = (
         output=LEAF,
         scope=Scope.LEAF,
         cost=4.0,
+        latex=r"\left\|{0}\right\|",
     ),
     Primitive(
         name="global_norm",
@@ -80,6 +81,7 @@ REDUCTIONS = (
         output=SCALAR,
         scope=Scope.MODEL,
         cost=4.0,
+        latex=r"\left\|{0}\right\|_{{\mathrm{{all}}}}",
     ),
     Primitive(
         name="dot",
@@ -90,6 +92,7 @@ REDUCTIONS = (
         output=SCALAR,
         scope=Scope.MODEL,
         cost=4.0,
+        latex=r"\left<{0}, {1}\right>",
         commutative=True,
     ),
     Primitive(
@@ -104,6 +107,7 @@ REDUCTIONS = (
         output=SCALAR,
         scope=Scope.MODEL,
         cost=12.0,
+        latex=r"\operatorname{{cosine}}\left({0}, {1}\right)",
         commutative=True,
     ),
     Primitive(
@@ -116,6 +120,7 @@ REDUCTIONS = (
         scope=Scope.MODEL,
         aliases=("clip",),
         cost=6.0,
+        latex=r"\operatorname{{clip}}\left({0}, {1}\right)",
     ),
 )
 
@@ -130,6 +135,7 @@ MEASURES = (
         scope=Scope.LEAF,
         drawn=False,
         cost=2.0,
+        latex=r"\operatorname{{mean}}\left({0}\right)",
         source="the literature: masks, root mean squares",
     ),
     Primitive(
@@ -142,6 +148,7 @@ MEASURES = (
         scope=Scope.LEAF,
         drawn=False,
         cost=2.0,
+        latex=r"\left\|{0}\right\|_{{\infty}}",
         source="the literature: scaling by the largest entry",
     ),
     Primitive(
