@@ -18,10 +18,10 @@ from primitives.reference import values, zero_state
 _LONGEST = 12
 """Longest name, so that lines stay short."""
 _SCAFFOLD = (
-    "Any Callable Iterable NamedTuple PIECE State Tensor advance closure count dtype extra_args flat foreach given "
-    "grads group hessian_diagonal index init init_fn jax jnp key label layout leaf leaves learning_rate like lists "
-    "loss maximize next_state noise np optax params parts partial piece pieces put results scalars seed self shape "
-    "split spread state states step torch tree update_fn updates value weights write"
+    "advance Any Callable closure count dtype extra_args flat foreach full given grads group hessian_diagonal "
+    "index init init_fn Iterable jax jnp key label layout leaf learning_rate leaves like lists loss maximize "
+    "NamedTuple next_state noise np optax params partial parts PIECE piece pieces put results scalars seed self "
+    "shape sign split spread State state states step Tensor torch tree update_fn updates value weights write"
 )
 RESERVED = frozenset((*_SCAFFOLD.split(), *dir(builtins), *keyword.kwlist, *keyword.softkwlist))
 """Names that emitted source uses itself."""

@@ -176,7 +176,7 @@ def _together(card: Card, parts: Sequence[Part]) -> list[str]:
     step += ["    updates: list[Any] = [None] * len(leaves(grads))"]
     for part in parts:
         own = [one.name for one in parameters(card, [part])]
-        given = ["*lists[:2]", f"state.{part.label}", "lr", *(f"{name}={name}" for name in own)]
+        given = ["lists[0]", "lists[1]", f"state.{part.label}", "lr", *(f"{name}={name}" for name in own)]
         lists = ["params", "grads", *asked([part])]
         lists.remove("value") if "value" in lists else None
         given += [f"{name}=lists[{i}]" for i, name in enumerate(lists) if i > 1]

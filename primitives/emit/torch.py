@@ -18,6 +18,7 @@ from primitives.emit.module import (
     plain,
     read_parts,
     shape_of,
+    small_kinds,
     uses,
     write_functions,
     write_module,
@@ -78,6 +79,11 @@ def layout(x: Tensor) -> Tensor:
     """Returns a view with inputs before outputs: the matrix of a layer is (inputs, outputs) to the rule."""
     return x.permute(*range(2, x.ndim), 1, 0) if x.ndim > 1 else x'''
 
+_FULL = '''\
+def full(shape: tuple[int, ...], value: float, like: Tensor) -> Tensor:
+    """Returns a tensor of one number, in single precision at least."""
+    return like.new_full(shape, value, dtype=torch.promote_types(like.dtype, torch.float32))'''
+
 _ADVANCE = '''\
 PIECE = 1 << 17
 """Entries that the rule takes at a time on a CPU: what it computes between reading and writing stays in the cache."""
@@ -134,6 +140,7 @@ def emit_torch(program: Program, vocabulary: Vocabulary, card: Card, dtype: str 
         *write_functions([piece.body for piece in pieces], _dialect(parts[0].rule), _MODEL_SIDE),
         _WRITE,
         *([_LAYOUT] if any(piece.axes for piece in pieces) else []),
+        *([_FULL] if any(small_kinds(part.rule) for part in parts) else []),
         *([_ADVANCE] if any(piece.alone for piece in pieces) else []),
         *(_step(piece) for piece in pieces),
         _class(card, pieces),
@@ -190,8 +197,9 @@ class _Piece:
 
     @property
     def states(self) -> list[tuple[str, Kind, float | str]]:
-        """Name, kind and first value of the state variables that every tensor has."""
-        return [one for one in begins(self.part.rule) if one[0] not in self.small]
+        """Name, kind and first value of the state variables that every tensor has, those like it first."""
+        found = [one for one in begins(self.part.rule) if one[0] not in self.small]
+        return sorted(found, key=lambda one: one[1] is not TENSOR)
 
     @property
     def keywords(self) -> bool:
@@ -472,8 +480,7 @@ def _first(kind: Kind, value: float | str) -> str:
         return "p.detach().clone()"
     if kind is TENSOR:
         return "torch.zeros_like(p)" if value == 0.0 else f"torch.full_like(p, {number(value)})"
-    dtype = "torch.promote_types(p.dtype, torch.float32)"
-    return f"p.new_full({shape_of(kind)}, {number(value)}, dtype={dtype})"
+    return f"full({shape_of(kind)}, {number(value)}, p)"
 
 
 def _wrapped(call: str, indentation: int) -> list[str]:
@@ -494,13 +501,12 @@ def _advance_method(piece: _Piece, asks: list[str]) -> list[str]:
     ]
     lists = ["grads", "[layout(p) for p in weights]" if piece.axes else "weights"]
     if piece.states:
-        held = ", ".join(f'"{name}"' for name, _, _ in piece.states)
-        large = [name for name, kind, _ in piece.states if kind is TENSOR]
-        if piece.axes and len(large) < len(piece.states):
-            one = f"layout(self.state[p][name]) if name in {large!r} else self.state[p][name]".replace("'", '"')
-        else:
-            one = piece.seen("self.state[p][name]")
-        lines += [f"        states = [[{one} for p in weights] for name in [{held}]]"]
+        large = [f'"{name}"' for name, kind, _ in piece.states if kind is TENSOR]
+        small = [f'"{name}"' for name, kind, _ in piece.states if kind is not TENSOR]
+        one = piece.seen("self.state[p][name]")
+        lines.append(f"        states = [[{one} for p in weights] for name in [{', '.join(large)}]]")
+        if small:
+            lines.append(f"        states += [[self.state[p][name] for p in weights] for name in [{', '.join(small)}]]")
         lists.append("*states")
     for name, kind, value in begins(piece.part.rule):
         if kind is SCALAR:
@@ -515,8 +521,10 @@ def _advance_method(piece: _Piece, asks: list[str]) -> list[str]:
         keywords += [f'{name}_state=group["{name}"],' for name in piece.small]
         for name in piece.lists:
             one = piece.seen(f'given["{name}"][p]')
-            turned = f'-{one} if group["maximize"] else ' if name == "hessian_diagonal" else ""
-            keywords.append(f"{name}_given=[{turned}{one} for p in weights],")
+            sign = "sign * " if name == "hessian_diagonal" else ""
+            keywords.append(f"{name}_given=[{sign}{one} for p in weights],")
+        if "hessian_diagonal" in piece.lists:
+            lines.append('        sign = -1.0 if group["maximize"] else 1.0')
         lines += ["        step = partial(", *(f"            {one}" for one in [f"{call},", *keywords]), "        )"]
         call = "step"
     if piece.alone:
