@@ -64,6 +64,7 @@ FUNCTIONS = {
     r"\max": lambda x, y: np.maximum(*lifted(x, y)),
     r"\min": lambda x, y: np.minimum(*lifted(x, y)),
     r"\operatorname{mean}": lambda x: per_tensor(np.mean, x),
+    r"\operatorname{sum}": np.sum,
     r"\operatorname{cosine}": lambda x, y: inner(x, y) / np.maximum(length(x, y) * length(y, x), 1e-30),
     r"\operatorname{clip}": lambda x, c: x * np.minimum(1.0, c / np.maximum(length(x), 1e-30)),
 }

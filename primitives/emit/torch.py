@@ -6,7 +6,7 @@ from functools import partial
 from math import isfinite
 
 from primitives.card import Card, HyperParameter
-from primitives.emit.loops import WIDTH, Body, Dialect, number, write_body
+from primitives.emit.loops import Body, Dialect, number, write_body
 from primitives.emit.module import (
     MORE,
     arguments,
@@ -448,8 +448,7 @@ def _counted(piece: _Piece, asks: list[str]) -> list[str]:
     """
     more, counts, lines = (", given" if asks else ""), uses([piece.part], "t"), []
     own = ['self.state[p]["step"] = torch.tensor(0.0, dtype=torch.float64)'] if counts and not piece.whole else []
-    for name, kind, value in piece.states:
-        own += _wrapped(f'self.state[p]["{name}"] = {_first(kind, value)}', indentation=16)
+    own += [f'self.state[p]["{name}"] = {_first(kind, value)}' for name, kind, value in piece.states]
     if own:
         lines += ["        for p in weights:", "            if not self.state[p]:"]
         if any("x." in line for line in own):
@@ -481,14 +480,6 @@ def _first(kind: Kind, value: float | str) -> str:
     if kind is TENSOR:
         return "torch.zeros_like(p)" if value == 0.0 else f"torch.full_like(p, {number(value)})"
     return f"full({shape_of(kind)}, {number(value)}, p)"
-
-
-def _wrapped(call: str, indentation: int) -> list[str]:
-    """The lines of an assignment of a call, its arguments on a line of their own where one is too short."""
-    if indentation + len(call) <= WIDTH:
-        return [call]
-    start, _, arguments = call.partition("(")
-    return [f"{start}(", f"    {arguments.removesuffix(')')}", ")"]
 
 
 def _advance_method(piece: _Piece, asks: list[str]) -> list[str]:

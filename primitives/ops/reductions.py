@@ -169,6 +169,7 @@ MEASURES = (
         inputs=(None,),
         doc="sum over the whole model",
         python="{xp}.sum({0})",
+        latex=r"\operatorname{{sum}}\left({0}\right)",
         output=SCALAR,
         scope=Scope.MODEL,
         drawn=False,
