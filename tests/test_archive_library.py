@@ -50,8 +50,11 @@ def train(g, m, lr):
 WHOLE = {
     *("raw_lion", "lars", "lamb", "normalized_gd", "lion_k_l2"),
     *("cautious_lion", "cautious_adamw", "median_clipping_l2", "fadam"),
+    *("dog", "ldog", "prodigy", "novograd", "induced_metric", "random_scaling_sgdm"),
+    *("schedule_free_sgd", "schedule_free_adamw"),
+    *("polyak_sgd", "ali_g", "mom_sps", "alr_smag", "sania_adagrad", "sania_adam"),
 }
-"""Rules that see whole tensors: there is nothing to join."""
+"""Rules that see whole tensors, or keep a number for the model: there is nothing to join."""
 
 
 def test_every_rule_has_an_authority():
@@ -358,7 +361,7 @@ def trained(optimizer_of: Callable[[Any], Any], steps: int, model: Any = None) -
     return model, optimizer
 
 
-TORCH_RULES = ["sgd", "adamw", "lion", "ademamix", "raw_lion"]
+TORCH_RULES = ["sgd", "adamw", "lion", "ademamix", "raw_lion", "induced_metric", "prodigy"]
 
 
 @pytest.mark.parametrize("name", TORCH_RULES)
@@ -438,7 +441,7 @@ def test_a_late_parameter_counts_its_own_steps():
         torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize("name", ["adamw", "lion", "raw_lion"])
+@pytest.mark.parametrize("name", ["adamw", "lion", "raw_lion", "induced_metric"])
 def test_it_runs_compiled(name):
     eager, _ = trained(lambda params: library.load(name).torch(params, 0.01), 4)
 

@@ -177,6 +177,8 @@ _KNOWN: Mapping[str, Callable[..., Bounds]] = {
     "where": lambda c, x, y: _union(x, y),
     "initial": lambda t, x, y: _union(x, y),
     "mean": _mean,
+    "global_sum": _mean,
+    "count": _positive,
     "max_abs": _abs,
     "norm": _positive,
     "global_norm": _positive,

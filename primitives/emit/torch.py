@@ -467,7 +467,9 @@ def _counted(piece: _Piece, asks: list[str]) -> list[str]:
         ]
     lines.append("        if weights:")
     if counts:
-        lines.append('            group.setdefault("step", torch.tensor(0.0, dtype=torch.float64)).add_(1.0)')
+        # anew, for what is added in place `torch.compile` forgets: the count would stay 1
+        lines.append('            group.setdefault("step", torch.tensor(0.0, dtype=torch.float64))')
+        lines.append('            group["step"] = group["step"] + 1.0')
     return [*lines, f"            self._advance{piece.suffix}(group, weights{more})"]
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from primitives.kinds import LEAF, SCALAR
+from primitives.kinds import LEAF, SCALAR, TENSOR
 from primitives.primitive import Primitive, Scope
 
 TINY = 1e-30
@@ -46,6 +46,16 @@ def mean(xp: Any, x: Any) -> Any:
 def max_abs(xp: Any, x: Any) -> Any:
     """The largest absolute value in one tensor; 0 where it has no entries."""
     return xp.abs(x).max() if xp.size(x) else x.sum()
+
+
+def count(xp: Any, x: Any) -> Any:
+    """The number of entries of one tensor."""
+    return xp.asarray(float(xp.size(x)), dtype=x.dtype)
+
+
+def global_sum(xp: Any, x: Any) -> Any:
+    """The sum over all entries of the model, or of one value a tensor over its tensors."""
+    return x.sum()
 
 
 _LENGTH = "{xp}.sqrt({xp}.sum({0} * {0}))"
@@ -140,5 +150,30 @@ MEASURES = (
         cost=2.0,
         latex=r"\left\|{0}\right\|_{{\infty}}",
         source="the literature: scaling by the largest entry",
+    ),
+    Primitive(
+        name="count",
+        fn=count,
+        inputs=(TENSOR,),
+        doc="number of entries of each parameter tensor",
+        python="{xp}.asarray(float({0}.size))",
+        torch="torch.tensor(float({0}.numel()), dtype=torch.float64)",
+        output=LEAF,
+        scope=Scope.LEAF,
+        drawn=False,
+        source="the literature: means over the model",
+    ),
+    Primitive(
+        name="global_sum",
+        fn=global_sum,
+        inputs=(None,),
+        doc="sum over the whole model",
+        python="{xp}.sum({0})",
+        latex=r"\operatorname{{sum}}\left({0}\right)",
+        output=SCALAR,
+        scope=Scope.MODEL,
+        drawn=False,
+        cost=2.0,
+        source="the literature: means and l1 norms over the model",
     ),
 )
