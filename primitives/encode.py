@@ -39,8 +39,8 @@ class Encoded(NamedTuple):
     Args:
         tensor: (instructions, 5) int32 rows (opcode, target, a, b, c) of the tensor file.
         small: (instructions, 5) int32 rows of the small file.
-        before: (instructions + 2,) int32; small rows before[i]:before[i + 1] run before tensor row i. None run after the
-            last, so that where one is needed there (the next value of small state) a tensor row that does nothing
+        before: (instructions + 2,) int32; small rows before[i]:before[i + 1] run before tensor row i. None run after
+            the last, so that where one is needed there (the next value of small state) a tensor row that does nothing
             follows.
         count: () int32, number of tensor rows.
         constants: (smalls,) initial values of the small file.
@@ -88,6 +88,9 @@ class _Encoder:
         first_small = len(machine.small_inputs) + len(graph.constants)
         unknown = [kind.name for kind in (*graph.kinds, *graph.state_kinds) if kind not in FILES]
         unknown += [name for name in graph.inputs if name not in {**machine.tensor_inputs, **machine.small_inputs}]
+        strange = [node.op for node in graph.nodes if node.op not in machine.executed]
+        if strange and not unknown:
+            raise ProgramError(f"the interpreter has no instruction for {strange[0]!r}; compile the program")
         if unknown:
             raise ProgramError(
                 f"the interpreter runs values of kinds SCALAR, LEAF and TENSOR and the inputs "
@@ -175,7 +178,7 @@ class _Encoder:
         if self.graph.kinds[ref] is TENSOR:
             self._emit_tensor(ref, primitive.name, args, home)
             return
-        if TENSOR in kinds:  # a reduction
+        if TENSOR in primitive.arriving(tuple(kinds)):  # a reduction
             operands, temporaries = self._lift_to_pattern(primitive.name, args)
             opcode = self.machine.small_opcodes[primitive.name, operands[0]]
             registers = operands[1]

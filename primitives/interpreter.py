@@ -42,8 +42,11 @@ def _patterns(primitive: Primitive) -> list[str]:
 
 
 def executes(primitive: Primitive) -> bool:
-    """Returns whether the machine has an instruction for a primitive: its registers hold the kinds of `FILES` only."""
-    return primitive.executable and not primitive.overloads and primitive.kinds <= FILES
+    """Returns whether the machine has an instruction for a primitive.
+
+    Its registers hold the kinds of `FILES` only; what decomposes matrices takes longer to compile than all the rest.
+    """
+    return primitive.executable and not primitive.matrices and not primitive.overloads and primitive.kinds <= FILES
 
 
 class Machine:
@@ -66,6 +69,7 @@ class Machine:
         self.small_inputs = {name: i for i, name in enumerate(n for n, k in data if k is not TENSOR)}
         self.first_state = len(tensors)
         self.first_temporary = len(tensors) + interface.max_state
+        self.executed = frozenset(name for name in vocabulary if executes(vocabulary[name]))
         self.tensor_opcodes: dict[tuple[str, str], int] = {}
         self.small_opcodes: dict[tuple[str, str], int] = {}
         self._tensor_branches: list[Callable[..., jax.Array]] = []
@@ -124,6 +128,8 @@ class Machine:
         self._small_branches.append(branch)
 
     def _small_op(self, primitive: Primitive) -> None:
+        if TENSOR in primitive.inputs:  # what is smaller is lifted first
+            return
         layout = self.layout
         sources = (_S, _E) if primitive.scope is Scope.MODEL else (_E,)
         for source in sources:

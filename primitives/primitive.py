@@ -43,9 +43,12 @@ class Primitive:
         commutative: whether the first two arguments may be exchanged without changing a bit.
         executable: False for a name that is known and always refused.
         drawn: whether mutation draws it; what is not is for programs that people write.
+        axes: whether it sees the axes of a tensor and not only its entries.
         matrices: whether it is for matrices: of tensors that are none it gives zeros, or (LEFT, RIGHT) nothing.
         torch: the same as `python` for PyTorch, where it differs.
         unguarded: index of an argument, and the source template where that argument is known not to be negative.
+        latex: template of the formula, in the notation of `primitives.emit.formula`; empty means `name(x, y)`.
+        latex_bare: the same where the argument of `unguarded` is known not to be negative, if that is another formula.
         doc: one line, the mathematics.
         source: where the operation is taken from.
     """
@@ -64,9 +67,12 @@ class Primitive:
     commutative: bool = False
     executable: bool = True
     drawn: bool = True
+    axes: bool = False
     matrices: bool = False
     torch: str | None = None
     unguarded: tuple[int, str] | None = None
+    latex: str = ""
+    latex_bare: str | None = None
     source: str = "Chen et al. 2023, Symbolic Discovery of Optimization Algorithms, appendix"
 
     @property
@@ -139,6 +145,9 @@ class Vocabulary(Mapping[str, Primitive]):
                 by_name[name] = primitive
         object.__setattr__(self, "_by_name", by_name)
         object.__setattr__(self, "drawn", tuple(primitive for primitive in self.primitives if primitive.drawn))
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({', '.join(self)})"
 
     def __getitem__(self, name: str) -> Primitive:
         return self._by_name[name]

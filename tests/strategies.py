@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from primitives.interpreter import executes
-from primitives.kinds import LEAF, SCALAR, TENSOR, Kind, lifts
+from primitives.kinds import LEAF, LEFT, RIGHT, SCALAR, TENSOR, Kind, lifts
 from primitives.ops import LIBRARY
 from primitives.primitive import Primitive, Vocabulary
 from primitives.program import COPY, OPTIMIZER, Interface, Program, Statement
@@ -90,7 +90,7 @@ def _ways(primitive: Primitive, kinds: dict[str, Kind]) -> list[tuple[Kind | Non
     available = {SCALAR, *kinds.values()}
     declared = [given for given, _ in primitive.overloads] or [primitive.inputs]
     return [
-        way for way in declared if all(wanted is None or any(lifts(k, wanted) for k in available) for wanted in way)
+        way for way in declared if all(wanted is None or any(_fits(k, wanted) for k in available) for wanted in way)
     ]
 
 
@@ -98,11 +98,15 @@ def _argument(
     draw: st.DrawFn, wanted: Kind | None, kinds: dict[str, Kind], constants: st.SearchStrategy[float]
 ) -> str | float:
     """A variable that lifts to `wanted` or, where a SCALAR does, sometimes a constant."""
-    names: list[str | None] = [name for name, kind in kinds.items() if wanted is None or lifts(kind, wanted)]
-    if wanted is None or lifts(SCALAR, wanted):
+    names: list[str | None] = [name for name, kind in kinds.items() if wanted is None or _fits(kind, wanted)]
+    if wanted is None or _fits(SCALAR, wanted) or not names:
         names.append(None)
     name = draw(st.sampled_from(names))
     return draw(constants) if name is None else name
+
+
+def _fits(kind: Kind, wanted: Kind) -> bool:
+    return kind is wanted or (wanted not in (LEFT, RIGHT) and lifts(kind, wanted))
 
 
 def _kind(arg: str | float, kinds: dict[str, Kind]) -> Kind:

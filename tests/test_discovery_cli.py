@@ -310,6 +310,15 @@ def test_export_writes_a_file_or_stdout(pride, target):
     assert Path("rule.py").read_text().rstrip() == out.rstrip()
 
 
+def test_export_writes_formulas(pride):
+    status, out, _ = pride("export", "lion", "--to", "latex")
+    assert status == 0
+    assert out.startswith("\\documentclass")
+    Path("mine.py").write_text("def train(g, m, lr):\n    m = m + g\n    update = m * lr\n    return update, m\n")
+    assert pride("export", "mine.py", "--to", "latex", "-o", "mine.tex")[0] == 0
+    assert "w &\\leftarrow w - \\eta m" in Path("mine.tex").read_text()
+
+
 def test_plain_data_are_json():
     data = {"a": float("nan"), "b": (1.5, float("inf"), None, True), 3: {"c": "x"}}
     assert json.loads(json.dumps(plain(data), allow_nan=False)) == {"a": None, "b": [1.5, None, None, True],
@@ -349,6 +358,7 @@ def test_a_run_is_made_shown_resumed_and_exported(pride):
         status, code, _ = pride("export", "a", best, "--to", target)
         assert status == 0
         ast.parse(code)
+    assert "align*" in pride("export", "a", best, "--to", "latex")[1]
     status, _, err = pride("program", "a", 10**9)
     assert status == 1
     assert str(10**9) in err

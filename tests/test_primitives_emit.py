@@ -15,7 +15,7 @@ import numpy as np
 import optax
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from inputs import LAYOUT, draw_inputs
 from rounding import Band, band
@@ -24,6 +24,7 @@ from strategies import MODERATE, programs
 from archive import library
 from primitives.card import LEARNING_RATE, Card
 from primitives.emit import emit_optax, emit_python, emit_text, emit_torch
+from primitives.emit.module import read_parts
 from primitives.graph import Graph, check
 from primitives.kinds import SCALAR, TENSOR
 from primitives.ops import LIBRARY
@@ -76,13 +77,20 @@ def flat(leaves: dict[str, Any]) -> np.ndarray:
     return np.concatenate([np.ravel(np.asarray(leaves[name])) for name in NAMES])
 
 
+def more(function: Any, row: dict, make: Any) -> dict[str, Any]:
+    """What a function asks for beside gradients."""
+    asked = [key for key in ("value", "noise", "hessian_diagonal") if key in inspect.signature(function).parameters]
+    return {key: make(row[key]) if np.ndim(row[key]) else row[key] for key in asked}
+
+
 def run_python(source: str, inputs: list[dict]) -> np.ndarray:
     module = load(source)
     state = module["init"](tree(inputs[0]["w"]))
     rows = []
     with np.errstate(all="ignore"):
         for row in inputs:
-            updates, state = module["update"](tree(row["w"]), tree(row["g"]), state, float(row["lr"]))
+            given = more(module["update"], row, tree)
+            updates, state = module["update"](tree(row["w"]), tree(row["g"]), state, float(row["lr"]), **given)
             rows.append(flat(updates))
     return np.stack(rows)
 
@@ -96,29 +104,42 @@ def run_optax(source: str, inputs: list[dict], name: str = "rule") -> np.ndarray
         rows = []
         for row in inputs:
             grads, params = jax.tree.map(jnp.asarray, (tree(row["g"]), tree(row["w"])))
-            updates, state = transformation.update(grads, state, params)
+            given = {key: tree(row[key]) for key in ("noise", "hessian_diagonal")}
+            updates, state = transformation.update(grads, state, params, value=row["value"], **given)
             rows.append(-flat(updates))
     return np.stack(rows)
 
 
-def run_torch(source: str, inputs: list[dict], name: str = "rule") -> np.ndarray:
-    """What the step function says to subtract, in float64; state is written as the optimizer writes it."""
+def run_torch(source: str, inputs: list[dict]) -> np.ndarray:
+    """What the optimizer subtracts, in float64; matrices are transposed, which is PyTorch's layout."""
     module = load(source)
-    step = module[f"{name}_step"]
-    given = {key: one.annotation for key, one in inspect.signature(step).parameters.items()}
-    lists = sum(str(annotation).startswith("list") for annotation in given.values())
-    states = [[torch.zeros_like(torch.tensor(x)) for x in tree(inputs[0]["w"]).values()] for _ in range(lists - 2)]
+    (make,) = [one for one in module.values() if isinstance(one, type) and issubclass(one, torch.optim.Optimizer)][-1:]
+    write, seen = module["write"], {}
+
+    def noting(lists: Any, results: Any) -> None:
+        for w, update in zip(lists[1], results[0], strict=True):
+            seen[w.data_ptr()] = torch.as_tensor(update, dtype=torch.float64).expand(w.shape).clone(), w.stride()
+        write(lists, results)
+
+    module["write"] = noting
+
+    def tensors(x: np.ndarray) -> list[torch.Tensor]:
+        return [torch.tensor(part.T).contiguous() for part in tree(x).values()]
+
+    params = [torch.nn.Parameter(w) for w in tensors(inputs[0]["w"])]
+    optimizer = make(params, lr=1.0)
     rows = []
     for row in inputs:
-        arrays = [[torch.tensor(x) for x in tree(row[key]).values()] for key in ("g", "w")]
-        scalars = {key: torch.tensor(float(row[key]), dtype=torch.float64) for key in given if key in ("lr", "t")}
-        results = step(*arrays, *states, **scalars)
-        updates = [
-            torch.as_tensor(new, dtype=torch.float64).expand(old.shape).clone().numpy()
-            for new, old in zip(results[0], arrays[0], strict=True)
-        ]
-        module["write"]([*arrays, *states], results)
-        rows.append(flat(dict(zip(NAMES, updates, strict=True))))
+        for p, w, g in zip(params, tensors(row["w"]), tensors(row["g"]), strict=True):
+            p.data.copy_(w)
+            p.grad = g
+        optimizer.param_groups[0]["lr"] = float(row["lr"])
+        optimizer.step(**more(optimizer.step, row, tensors))
+        found = [(*seen[p.data_ptr()], p.stride()) for p in params]
+        # a rule that sees axes is given views of matrices with the axes turned
+        rows.append(
+            np.concatenate([np.ravel(x.numpy().T if strides == own else x.numpy()) for x, strides, own in found])
+        )
     return np.stack(rows)
 
 
@@ -128,6 +149,10 @@ def awkward_programs(draw: st.DrawFn, constants: Any = None) -> Program:
     program = draw(
         programs(LIBRARY, OPTIMIZER) if constants is None else programs(LIBRARY, OPTIMIZER, constants=constants)
     )
+    try:
+        read_parts(program, LIBRARY, Card("rule"), "float64")
+    except ProgramError:  # exports refuse what treats matrices apart and sees the whole model
+        assume(False)
     data = {name for name, _ in OPTIMIZER.inputs}
     kept = {*data, "update"}
     variables = list(dict.fromkeys([n for n, _ in program.signature.inputs] + [s.target for s in program.statements]))
@@ -138,7 +163,9 @@ def awkward_programs(draw: st.DrawFn, constants: Any = None) -> Program:
     if len(set(names.values())) < len(names):
         return program
     signature = OPTIMIZER.signature(
-        [names[n] for n, _ in program.signature.inputs], [names.get(n, n) for n, _ in program.signature.outputs]
+        [names[n] for n, _ in program.signature.inputs],
+        [names.get(n, n) for n, _ in program.signature.outputs],
+        [(names[n], kind) for n, kind in program.signature.outputs if n in program.signature.state],
     )
     statements = tuple(
         Statement(names[t], op, tuple(names[a] if isinstance(a, str) else a for a in args))
@@ -197,7 +224,7 @@ def test_known_rules_agree_in_every_language(name):
     assert honest.close.all()
     honest.check(run_python(emit_python(program, LIBRARY, Card(name), "float64"), inputs))
     honest.check(run_optax(emit_optax(program, LIBRARY, Card(name), dtype="float64"), inputs, name))
-    honest.check(run_torch(emit_torch(program, LIBRARY, Card(name), "float64"), inputs, name))
+    honest.check(run_torch(emit_torch(program, LIBRARY, Card(name), "float64"), inputs))
 
 
 # --- form -------------------------------------------------------------------------------------------------------------
@@ -391,11 +418,20 @@ def test_only_update_rules_become_optimizers(emit):
     with pytest.raises(ProgramError, match="only an update rule"):
         emit(program, LIBRARY, Card("rule"))
     interface = Interface("train", OPTIMIZER.inputs, OPTIMIZER.outputs, (SCALAR,), 1)
-    program = parse("def train(g, m):\n    m = dot(g, g)\n    update = g * m\n    return update, m", interface, LIBRARY)
+    program = parse(
+        "def train(g, m: SCALAR):\n    m = dot(g, g)\n    update = g * m\n    return update, m", interface, LIBRARY
+    )
     assert emit(program, LIBRARY, Card("rule"))  # written before it is read: no state
-    program = parse("def train(g, m):\n    update = g * m\n    m = dot(g, g)\n    return update, m", interface, LIBRARY)
-    with pytest.raises(ProgramError, match="must be TENSOR"):
-        emit(program, LIBRARY, Card("rule"))
+    program = parse(
+        "def train(g, m: SCALAR):\n    update = g * m\n    m = dot(g, g)\n    return update, m", interface, LIBRARY
+    )
+    assert emit(program, LIBRARY, Card("rule"))
+    text = "def train(g):\n    x = dot(g, g)\n    y = g * x\n    update = if_matrix(y, g)\n    return update"
+    with pytest.raises(ProgramError, match="must not see the whole model, got 'dot'; export it as text"):
+        emit(program_of(text), LIBRARY, Card("rule"))
+    text = "def train(g, q: LEFT):\n    n = norm(q)\n    q = gram_left(g)\n    update = g * n\n    return update, q"
+    with pytest.raises(ProgramError, match="must only be read by functions of matrices"):
+        emit(program_of(text), LIBRARY, Card("rule"))
 
 
 # --- NumPy ------------------------------------------------------------------------------------------------------------

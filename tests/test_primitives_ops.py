@@ -19,6 +19,7 @@ from primitives.emit.loops import Dialect
 from primitives.graph import check
 from primitives.kinds import LEAF, SCALAR, TENSOR, Kind
 from primitives.ops import HERO, LIBRARY
+from primitives.ops.matrices import AXES, MATRICES
 from primitives.primitive import Primitive, Scope, Vocabulary
 from primitives.program import OPTIMIZER, Program, ProgramError, Statement
 
@@ -27,7 +28,8 @@ NAMES = (
     "tanh arcsinh arccosh arctanh exp exp2 exp10 expm1 log log10 log2 log1p square sqrt cube cbrt sign reciprocal "
     "invert negative norm global_norm dot cosine_sim clip_by_global_norm interpolate power"
 )
-EXECUTABLE = [p for p in LIBRARY.values() if p.executable]
+EXECUTABLE = [p for p in LIBRARY.values() if p.executable and p not in (*AXES, *MATRICES)]
+"""All but those that want tensors of several axes (`test_primitives_matrices.py`)."""
 ELEMENTWISE = [p for p in EXECUTABLE if p.scope is Scope.ELEMENT and p.arity]
 UNARY = [p for p in ELEMENTWISE if p.arity == 1]
 MODELS = [p for p in EXECUTABLE if p.scope is not Scope.ELEMENT]
@@ -50,6 +52,7 @@ MEANINGS = {
     "divide": lambda x, y: x / y if y else x * mpmath.inf if x else NONE,
     "where": lambda c, x, y: x if c > 0 else y,
     "remainder": lambda x, y: x - y * mpmath.floor(x / y) if y else NONE,
+    "initial": lambda t, x, y: x if t < 1.5 else y,
     "max": max,
     "min": min,
     "abs": abs,
@@ -146,6 +149,9 @@ class TestVocabulary:
     def test_records_are_complete(self, primitive):
         assert primitive.doc
         assert primitive.cost > 0
+        if not primitive.python:  # exports contain the function
+            assert primitive.fn.__name__ == primitive.name
+            return
         for position in range(primitive.arity):
             assert f"{{{position}}}" in primitive.python
         assert primitive.python.format(*"abc"[: primitive.arity], xp="np")
@@ -393,7 +399,7 @@ class TestTemplates:
     @pytest.mark.parametrize("primitive", EXECUTABLE, ids=ids(EXECUTABLE))
     def test_torch_source_means_the_function(self, primitive):
         """But for the sign of NaN, which is 0 in PyTorch."""
-        spelled = Dialect("torch", str, {}, str, "g", lambda like, value: like).template(primitive)
+        spelled = Dialect("torch", str, {}, str, str, "g", lambda like, value: like).template(primitive)
         columns = arguments(primitive)
         if primitive in ELEMENTWISE:
             columns = list(np.concatenate([np.array(columns), edges(primitive).T], axis=1))

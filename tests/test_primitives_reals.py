@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from strategies import programs
+from strategies import SEARCHED, programs
 
 from archive import library
 from primitives.graph import Graph, check
@@ -169,7 +169,7 @@ def draw_inputs(t: int) -> dict:
 
 
 @settings(max_examples=150)
-@given(programs(POLYNOMIAL, OPTIMIZER, constants=TAME))
+@given(programs(POLYNOMIAL, SEARCHED, constants=TAME))
 def test_continuous_programs_keep_their_updates(program):
     before = canonicalize(check(program, LIBRARY), LIBRARY, "float64")
     after = rewrite_over_reals(before, LIBRARY)

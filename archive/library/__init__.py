@@ -65,7 +65,7 @@ class Entry:
         """Returns source that needs no Pride.
 
         Args:
-            target: `optax`, `torch`, `python` (NumPy) or `text` (Pride's own language).
+            target: `optax`, `torch`, `python` (NumPy), `latex` or `text` (Pride's own language).
 
         Raises:
             ValueError: an unknown target.

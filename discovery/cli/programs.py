@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from evaluators.domain import Domain
     from primitives.program import Program
 
-Target = Literal["text", "python", "optax", "torch"]
+Target = Literal["text", "python", "optax", "torch", "latex"]
 
 
 def check(files: ProgramFiles, domain: DomainName = "optimizers", as_json: Json = False) -> None:
@@ -162,11 +162,12 @@ def export(
     folder: LibraryFolder = None,
     domain: DomainName = "optimizers",
 ) -> None:
-    """Write a program as code that needs no Pride.
+    """Write a program as source that needs no Pride.
 
     text: the program in Pride's own language. python: a module on NumPy arrays. optax: a gradient transformation.
-    torch: an optimizer of PyTorch. The default learning rate of a rule from a run is the geometric mean of those that
-    served it best on the tasks of its run; a rule of the library has that of its card, and hyper-parameters.
+    torch: an optimizer of PyTorch. latex: a document with one step as formulas. The default learning rate of a rule
+    from a run is the geometric mean of those that served it best on the tasks of its run; a rule of the library has
+    that of its card, and hyper-parameters.
 
     Examples:
       pride export runs/long 4711 --to optax -o found.py

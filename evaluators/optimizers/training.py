@@ -155,8 +155,8 @@ def trainer(
 ) -> Callable[..., jax.Array]:
     """Returns a function that trains all lanes of one program, to be jitted.
 
-    The function takes (program, `Start`, learning rates (rates,), steps) and gives the final losses (splits, seeds, rates). It stops early once no lane has finite parameters: a parameter that
-    is not finite never becomes finite again.
+    The function takes (program, `Start`, learning rates (rates,), steps) and gives the final losses (splits, seeds,
+    rates). It stops early once no lane has finite parameters: one that is not finite never becomes finite again.
     """
     train = tuple(jnp.asarray(array) for array in task.train)
     held = [tuple(jnp.asarray(array) for array in task.splits[split]) for split in splits]

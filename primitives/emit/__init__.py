@@ -1,6 +1,7 @@
 """Programs as source that needs no Pride: one target language a file."""
 
 from primitives.card import Card
+from primitives.emit.latex import emit_latex
 from primitives.emit.optax import emit_optax
 from primitives.emit.python import emit_python
 from primitives.emit.text import emit_text
@@ -9,12 +10,12 @@ from primitives.names import nearest
 from primitives.primitive import Vocabulary
 from primitives.program import Program
 
-TARGETS = ("optax", "torch", "python", "text")
+TARGETS = ("optax", "torch", "python", "latex", "text")
 """What a program can be written as."""
 
 
 def emit(target: str, program: Program, vocabulary: Vocabulary, card: Card, dtype: str = "float32") -> str:
-    """Returns a program as source: `optax`, `torch`, `python` (NumPy) or `text` (Pride's own language).
+    """Returns a program as source: `optax`, `torch`, `python` (NumPy), `latex` or `text` (Pride's own language).
 
     Args:
         target: one of TARGETS.
@@ -29,10 +30,11 @@ def emit(target: str, program: Program, vocabulary: Vocabulary, card: Card, dtyp
     """
     if target == "text":
         return emit_text(program, vocabulary, dtype)
-    write = {"optax": emit_optax, "torch": emit_torch, "python": emit_python}.get(target)
+    writers = {"optax": emit_optax, "torch": emit_torch, "python": emit_python, "latex": emit_latex}
+    write = writers.get(target)
     if write is None:
         raise ValueError(f"a target must be one of {', '.join(TARGETS)}, got {target!r}{nearest(target, TARGETS)}")
     return write(program, vocabulary, card, dtype)
 
 
-__all__ = ["TARGETS", "emit", "emit_optax", "emit_python", "emit_text", "emit_torch"]
+__all__ = ["TARGETS", "emit", "emit_latex", "emit_optax", "emit_python", "emit_text", "emit_torch"]

@@ -11,7 +11,7 @@ from primitives.emit.naming import RESERVED
 from primitives.emit.parts import Part, check_shapes, classes, specialize
 from primitives.emit.readable import Rule, readable, readable_program
 from primitives.graph import check_kinds
-from primitives.kinds import COLUMN, LEAF, LEFT, RIGHT, ROW, Kind
+from primitives.kinds import COLUMN, LEAF, LEFT, RIGHT, ROW, SCALAR, TENSOR, Kind
 from primitives.primitive import Primitive, Scope, Vocabulary
 from primitives.program import Program, ProgramError, with_open
 from primitives.text import render
@@ -109,12 +109,17 @@ def begins(rule: Rule) -> list[tuple[str, Kind, float | str]]:
     ]
 
 
+def small_kinds(rule: Rule) -> bool:
+    """Returns whether a rule has state beside tensors that is neither a tensor nor a number."""
+    return any(kind not in (SCALAR, TENSOR) for kind in rule.graph.state_kinds)
+
+
 def shape_of(kind: Kind) -> str:
     """Returns the source of the shape of a value of `kind` beside a tensor `x`."""
     return {
         LEAF: "()",
         ROW: "(*x.shape[:1], *[1] * (x.ndim - 1))",
-        COLUMN: "(*[1] * min(x.ndim, 1), *x.shape[1:])",
+        COLUMN: "(1, *x.shape[1:])[: x.ndim]",
         LEFT: "(x.shape[0], x.shape[0])",
         RIGHT: "(x.shape[1], x.shape[1])",
     }[kind]

@@ -4,6 +4,7 @@ import builtins
 import keyword
 from collections.abc import Mapping
 from dataclasses import replace
+from zlib import crc32
 
 import numpy as np
 
@@ -17,10 +18,10 @@ from primitives.reference import values, zero_state
 _LONGEST = 12
 """Longest name, so that lines stay short."""
 _SCAFFOLD = (
-    "Any Callable Iterable NamedTuple PIECE State Tensor advance closure count dtype extra_args flat foreach given grads "
-    "group hessian_diagonal index init init_fn jax jnp key leaf leaves learning_rate like lists loss maximize "
-    "next_state noise np optax params partial piece pieces put results scalars seed self shape split spread state states step "
-    "torch tree update_fn updates value weights write"
+    "advance Any Callable closure count dtype extra_args flat foreach full given grads group hessian_diagonal "
+    "index init init_fn Iterable jax jnp key label layout leaf learning_rate leaves like lists loss maximize "
+    "NamedTuple next_state noise np optax params partial parts PIECE piece pieces put results scalars seed self "
+    "shape sign split spread State state states step Tensor torch tree update_fn updates value weights write"
 )
 RESERVED = frozenset((*_SCAFFOLD.split(), *dir(builtins), *keyword.kwlist, *keyword.softkwlist))
 """Names that emitted source uses itself."""
@@ -47,8 +48,9 @@ def _histories(graph: Graph, vocabulary: Vocabulary) -> list[tuple]:
     state = zero_state(graph, layout)
     histories: list[tuple] = [(kind.name,) for kind in graph.kinds]
     for step in range(3):
-        rng = np.random.default_rng(step)
-        numbers = {name: rng.uniform(-1.0, 1.0, layout.size) for name in sorted({"w", "g", "lr", "t", *graph.inputs})}
+        # from the name alone: what else a graph reads must not matter
+        rngs = {name: np.random.default_rng([step, crc32(name.encode())]) for name in graph.inputs}
+        numbers = {name: rng.uniform(-1.0, 1.0, layout.size) for name, rng in rngs.items()}
         inputs = {
             name: numbers[name] if kind is TENSOR else abs(numbers[name][0])
             for name, kind in zip(graph.inputs, graph.kinds, strict=False)

@@ -14,6 +14,7 @@ from primitives.emit.module import (
     plain,
     read_parts,
     shape_of,
+    small_kinds,
     state_name,
     uses,
     wanted,
@@ -33,6 +34,11 @@ def like(tree: Any, values: list[Any]) -> Any:
     old, treedef = jax.tree.flatten(tree)
     new = [jnp.broadcast_to(value, x.shape).astype(x.dtype) for x, value in zip(old, values, strict=True)]
     return jax.tree.unflatten(treedef, new)'''
+
+_FULL = '''\
+def full(shape: tuple[int, ...], value: float, like: Any) -> Any:
+    """Returns an array of one number, in single precision at least."""
+    return jnp.full(shape, value, jnp.promote_types(like.dtype, jnp.float32))'''
 
 _USE = """As a gradient transformation of optax:
 
@@ -76,6 +82,7 @@ def emit_optax(program: Program, vocabulary: Vocabulary, card: Card, dtype: str 
     )
     bodies = [write_body(part.rule, vocabulary, dialect) for part in parts]
     definitions = [_LIKE, *write_functions(bodies, dialect)]
+    definitions += [_FULL] if any(small_kinds(part.rule) for part in parts) else []
     for part, body in zip(parts, bodies, strict=True):
         definitions += [_state(card, part), _factory(card, part, body)]
     if len(parts) > 1:
@@ -184,14 +191,15 @@ def _together(card: Card, parts: Sequence[Part]) -> str:
     lines = [*_header(card, parts, card.name), "", "    def label(x: Any) -> str:"]
     for part in parts[:-1]:
         lines += [f"        if {part.test}:", f'            return "{part.label}"']
-    lines += [f'        return "{parts[-1].label}"', "", "    parts = {"]
+    lines += [f'        return "{parts[-1].label}"', "", "    parts: dict[Any, optax.GradientTransformation] = {"]
     for part in parts:
         given = ["learning_rate", *(f"{one.name}={one.name}" for one in parameters(card, [part]))]
         given += ["seed=seed"] if uses([part], "noise") else []
         lines.append(f'        "{part.label}": {card.name}_{part.label}({", ".join(given)}),')
     lines += [
         "    }",
-        "    return optax.with_extra_args_support(optax.multi_transform(parts, lambda params: jax.tree.map(label, params)))",
+        "    whole = optax.multi_transform(parts, lambda params: jax.tree.map(label, params))",
+        "    return optax.with_extra_args_support(whole)",
     ]
     return "\n".join(lines)
 
@@ -221,8 +229,7 @@ def _first(kind: Kind, value: float | str) -> str:
     if kind is TENSOR:
         zeros = "jnp.zeros_like" if value == 0.0 else f"lambda x: jnp.full_like(x, {number(value)})"
         return f"jax.tree.map({zeros}, params)"
-    dtype = "jnp.promote_types(x.dtype, jnp.float32)"
-    return f"jax.tree.map(lambda x: jnp.full({shape_of(kind)}, {number(value)}, {dtype}), params)"
+    return f"jax.tree.map(lambda x: full({shape_of(kind)}, {number(value)}, x), params)"
 
 
 def _call(before: str, function: str, fields: list[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """A rule that treats matrices apart as several rules, one for each class of tensors: what exports are written from.
 
-In the language such a rule is one program, where `if_matrix` chooses and functions of matrices give zeros elsewhere. What
-a class of tensors does not need is dead code there, state too.
+In the language such a rule is one program, where `if_matrix` chooses and functions of matrices give zeros elsewhere.
+What a class of tensors does not need is dead code there, state too.
 """
 
 from dataclasses import dataclass

@@ -39,8 +39,8 @@ def put(tree: Any, arrays: list[Any]) -> Any:
 _LIKE = '''\
 def like(tree: Any, values: list[Any]) -> Any:
     """Puts values into a container like `tree`, at the shapes and types of its arrays."""
-    old = leaves(tree)
-    return put(tree, [np.full(np.shape(x), value, np.asarray(x).dtype) for x, value in zip(old, values, strict=True)])'''
+    pairs = zip(leaves(tree), values, strict=True)
+    return put(tree, [np.full(np.shape(x), value, np.asarray(x).dtype) for x, value in pairs])'''
 
 _USE = """On NumPy arrays:
 
@@ -176,7 +176,7 @@ def _together(card: Card, parts: Sequence[Part]) -> list[str]:
     step += ["    updates: list[Any] = [None] * len(leaves(grads))"]
     for part in parts:
         own = [one.name for one in parameters(card, [part])]
-        given = ["*lists[:2]", f"state.{part.label}", "lr", *(f"{name}={name}" for name in own)]
+        given = ["lists[0]", "lists[1]", f"state.{part.label}", "lr", *(f"{name}={name}" for name in own)]
         lists = ["params", "grads", *asked([part])]
         lists.remove("value") if "value" in lists else None
         given += [f"{name}=lists[{i}]" for i, name in enumerate(lists) if i > 1]

@@ -18,6 +18,7 @@ from primitives.emit.module import (
     plain,
     read_parts,
     shape_of,
+    small_kinds,
     uses,
     write_functions,
     write_module,
@@ -72,6 +73,16 @@ def write(lists: list[list[Tensor]], results: list[list[Any]]) -> None:
     for pairs in states:
         for old, new in pairs:
             old.copy_(torch.as_tensor(new))'''
+
+_LAYOUT = '''\
+def layout(x: Tensor) -> Tensor:
+    """Returns a view with inputs before outputs: the matrix of a layer is (inputs, outputs) to the rule."""
+    return x.permute(*range(2, x.ndim), 1, 0) if x.ndim > 1 else x'''
+
+_FULL = '''\
+def full(shape: tuple[int, ...], value: float, like: Tensor) -> Tensor:
+    """Returns a tensor of one number, in single precision at least."""
+    return like.new_full(shape, value, dtype=torch.promote_types(like.dtype, torch.float32))'''
 
 _ADVANCE = '''\
 PIECE = 1 << 17
@@ -128,6 +139,8 @@ def emit_torch(program: Program, vocabulary: Vocabulary, card: Card, dtype: str 
     definitions = [
         *write_functions([piece.body for piece in pieces], _dialect(parts[0].rule), _MODEL_SIDE),
         _WRITE,
+        *([_LAYOUT] if any(piece.axes for piece in pieces) else []),
+        *([_FULL] if any(small_kinds(part.rule) for part in parts) else []),
         *([_ADVANCE] if any(piece.alone for piece in pieces) else []),
         *(_step(piece) for piece in pieces),
         _class(card, pieces),
@@ -142,11 +155,11 @@ def _dialect(rule: Rule) -> Dialect:
     return Dialect(
         xp="torch",
         scalar=lambda source: f"torch.tensor({source}, dtype=torch.float64)",
-        trees={"w": "weights", "g": "grads", **{name: name for name in MORE[1:]}},
+        trees={"w": "weights", "g": "grads", **{name: f"{name}_given" for name in MORE[1:]}},
         state=lambda variable: f"{variable}_state",
         number=lambda variable: f"{variable}_state",
         like="g",
-        full=lambda like, value: f"torch.zeros_like({like}) + {value}",
+        full=lambda like, value: f"torch.add(torch.zeros_like({like}), {value})",
         fuse=partial(_fuse, kinds=rule.graph.kinds),
         spell=partial(_spell, kinds=rule.graph.kinds),
     )
@@ -165,6 +178,7 @@ class _Piece:
         scalars: numbers that it takes and only reads.
         lists: inputs beside the gradient that are lists of tensors.
         small: state variables that are one number for the model.
+        axes: whether it sees the axes of tensors.
     """
 
     part: Part
@@ -175,11 +189,17 @@ class _Piece:
     scalars: tuple[str, ...]
     lists: tuple[str, ...]
     small: tuple[str, ...]
+    axes: bool
+
+    def seen(self, tensor: str) -> str:
+        """Returns the source of a tensor as the rule sees it."""
+        return f"layout({tensor})" if self.axes else tensor
 
     @property
     def states(self) -> list[tuple[str, Kind, float | str]]:
-        """Name, kind and first value of the state variables that every tensor has."""
-        return [one for one in begins(self.part.rule) if one[0] not in self.small]
+        """Name, kind and first value of the state variables that every tensor has, those like it first."""
+        found = [one for one in begins(self.part.rule) if one[0] not in self.small]
+        return sorted(found, key=lambda one: one[1] is not TENSOR)
 
     @property
     def keywords(self) -> bool:
@@ -208,6 +228,7 @@ def _piece(card: Card, part: Part, vocabulary: Vocabulary) -> _Piece:
         scalars=(*numbers, *(one.name for one in parameters(card, [part]))),
         lists=lists,
         small=small,
+        axes=any(vocabulary[line.op].axes for line in part.rule.lines),
     )
 
 
@@ -269,7 +290,7 @@ def _step(piece: _Piece) -> str:
     states = [name for name, _, _ in piece.states]
     given = [f"{name}: list[Tensor]" for name in ("grads", "weights", *(f"{name}_state" for name in states))]
     more = [f"{name}: Tensor" for name in (*piece.scalars, *(f"{name}_state" for name in piece.small))]
-    more += [f"{name}: list[Tensor]" for name in piece.lists]
+    more += [f"{name}_given: list[Tensor]" for name in piece.lists]
     given += ["*", *more] if more else []
     results = f"[{', '.join([piece.body.output, *(piece.body.state[name] for name in states)])}]"
     gives, doc = "list[list[Any]]", "the state, which it may change in place"
@@ -335,8 +356,9 @@ def _step_method(card: Card, pieces: Sequence[_Piece]) -> list[str]:
         "            with torch.enable_grad():",
         "                loss = closure()",
     ]
-    if more:
+    if {*more} - {"value"}:
         lines.append('        params = [p for group in self.param_groups for p in group["params"]]')
+    if more:
         lines.append("        given: dict[str, Any] = {}")
     for name in more:
         if name == "value":
@@ -344,10 +366,10 @@ def _step_method(card: Card, pieces: Sequence[_Piece]) -> list[str]:
         if name == "noise":
             lines += ["        noise = [torch.randn_like(p) for p in params] if noise is None else noise"]
         else:
+            how = "give it to `step`, or a closure that returns it" if name == "value" else "give it to `step`"
             lines += [
                 f"        if {name} is None:",
-                f'            raise ValueError("{class_name(card)} reads `{name}`: give it to `step`'
-                f'{", or a closure that returns it" if name == "value" else ""}")',
+                f'            raise ValueError("{class_name(card)} reads `{name}`: {how}")',
             ]
         source = "value" if name == "value" else f"dict(zip(params, {name}, strict=True))"
         lines.append(f'        given["{name}"] = {source}')
@@ -404,13 +426,13 @@ def _constructor(card: Card, pieces: Sequence[_Piece]) -> list[str]:
 def _steps_of_group(card: Card, pieces: Sequence[_Piece]) -> list[str]:
     """`_step`: checks the parameters of a group and advances them, each part its own."""
     given, more = (", given: dict[str, Any]", ", given") if _more(pieces) else ("", "")
+    needs = "needs dense gradients of real numbers, got sparse or complex"
     lines = [
         f"    def _step(self, group: dict[str, Any]{given}) -> None:",
         '        weights = [p for p in group["params"] if p.grad is not None]',
         "        for p in weights:",
         "            if p.grad.is_sparse or p.is_complex():",
-        f'                raise RuntimeError("{class_name(card)} needs dense gradients of real numbers, '
-        'got sparse or complex")',
+        f'                raise RuntimeError("{class_name(card)} {needs}")',
     ]
     if not pieces[0].part.label:
         return [*lines, *_counted(pieces[0], _more(pieces))]
@@ -429,6 +451,8 @@ def _counted(piece: _Piece, asks: list[str]) -> list[str]:
     own += [f'self.state[p]["{name}"] = {_first(kind, value)}' for name, kind, value in piece.states]
     if own:
         lines += ["        for p in weights:", "            if not self.state[p]:"]
+        if any("x." in line for line in own):
+            lines.append(f"                x = {piece.seen('p')}")
         lines += [f"                {line}" for line in own]
     if counts and not piece.whole:
         return [
@@ -453,21 +477,25 @@ def _first(kind: Kind, value: float | str) -> str:
         return "p.detach().clone()"
     if kind is TENSOR:
         return "torch.zeros_like(p)" if value == 0.0 else f"torch.full_like(p, {number(value)})"
-    shape, dtype = shape_of(kind).replace("x.", "p."), "torch.promote_types(p.dtype, torch.float32)"
-    return f"torch.full({shape}, {number(value)}, dtype={dtype}, device=p.device)"
+    return f"full({shape_of(kind)}, {number(value)}, p)"
 
 
 def _advance_method(piece: _Piece, asks: list[str]) -> list[str]:
     """`_advance`: gathers lists of tensors and scalars, calls the step function and writes what it gives."""
     given = ", given: dict[str, Any]" if asks else ""
+    gradient = piece.seen('-p.grad if group["maximize"] else p.grad')
     lines = [
         f"    def _advance{piece.suffix}(self, group: dict[str, Any], weights: list[Any]{given}) -> None:",
-        '        grads = [-p.grad if group["maximize"] else p.grad for p in weights]',
+        f"        grads = [{gradient} for p in weights]",
     ]
-    lists = ["grads", "weights"]
+    lists = ["grads", "[layout(p) for p in weights]" if piece.axes else "weights"]
     if piece.states:
-        held = ", ".join(f'"{name}"' for name, _, _ in piece.states)
-        lines += [f"        states = [[self.state[p][name] for p in weights] for name in [{held}]]"]
+        large = [f'"{name}"' for name, kind, _ in piece.states if kind is TENSOR]
+        small = [f'"{name}"' for name, kind, _ in piece.states if kind is not TENSOR]
+        one = piece.seen("self.state[p][name]")
+        lines.append(f"        states = [[{one} for p in weights] for name in [{', '.join(large)}]]")
+        if small:
+            lines.append(f"        states += [[self.state[p][name] for p in weights] for name in [{', '.join(small)}]]")
         lists.append("*states")
     for name, kind, value in begins(piece.part.rule):
         if kind is SCALAR:
@@ -481,8 +509,11 @@ def _advance_method(piece: _Piece, asks: list[str]) -> list[str]:
         keywords = [f"{name}=torch.as_tensor({source[name]}, dtype=torch.float64)," for name in piece.scalars]
         keywords += [f'{name}_state=group["{name}"],' for name in piece.small]
         for name in piece.lists:
-            turned = f'-given["{name}"][p] if group["maximize"] else ' if name == "hessian_diagonal" else ""
-            keywords.append(f'{name}=[{turned}given["{name}"][p] for p in weights],')
+            one = piece.seen(f'given["{name}"][p]')
+            sign = "sign * " if name == "hessian_diagonal" else ""
+            keywords.append(f"{name}_given=[{sign}{one} for p in weights],")
+        if "hessian_diagonal" in piece.lists:
+            lines.append('        sign = -1.0 if group["maximize"] else 1.0')
         lines += ["        step = partial(", *(f"            {one}" for one in [f"{call},", *keywords]), "        )"]
         call = "step"
     if piece.alone:

@@ -88,10 +88,18 @@ def power(xp: Any, x: Any, y: Any) -> Any:
 _TWO = (None, None)
 
 OPERATORS = (
-    Primitive("add", add, _TWO, "x + y", "{0} + {1}", infix="+", commutative=True),
-    Primitive("subtract", subtract, _TWO, "x - y", "{0} - {1}", infix="-"),
-    Primitive("multiply", multiply, _TWO, "x y", "{0} * {1}", infix="*", commutative=True),
-    Primitive("guarded_divide", guarded_divide, _TWO, "x / (y + 1e-8)", "{0} / ({1} + 1e-8)", infix="/"),
+    Primitive("add", add, _TWO, "x + y", "{0} + {1}", infix="+", commutative=True, latex="{0} + {1:+}"),
+    Primitive("subtract", subtract, _TWO, "x - y", "{0} - {1}", infix="-", latex="{0} - {1:*}"),
+    Primitive("multiply", multiply, _TWO, "x y", "{0} * {1}", infix="*", commutative=True, latex="{0:*} {1:*}"),
+    Primitive(
+        name="guarded_divide",
+        fn=guarded_divide,
+        inputs=_TWO,
+        doc="x / (y + 1e-8)",
+        python="{0} / ({1} + 1e-8)",
+        infix="/",
+        latex=r"\frac{{{0}}}{{{1} + 10^{{-8}}}}",
+    ),
     Primitive(
         name="max",
         fn=maximum,
@@ -100,6 +108,7 @@ OPERATORS = (
         python="{xp}.maximum({0}, {1})",
         torch="torch.clamp({0}, min={1})",
         commutative=True,
+        latex=r"\max\left({0}, {1}\right)",
     ),
     Primitive(
         name="min",
@@ -109,6 +118,7 @@ OPERATORS = (
         python="{xp}.minimum({0}, {1})",
         torch="torch.clamp({0}, max={1})",
         commutative=True,
+        latex=r"\min\left({0}, {1}\right)",
     ),
 )
 
@@ -121,6 +131,7 @@ EXACT = (
         python="{0} / {xp}.where({1} == 0.0, 0.0, {1})",
         drawn=False,
         unguarded=(1, "{0} / {1}"),
+        latex=r"\frac{{{0}}}{{{1}}}",
         source="the literature, where `/` adds nothing to the divisor",
     ),
     Primitive(
@@ -130,6 +141,7 @@ EXACT = (
         doc="x where c > 0, else y",
         python="{xp}.where({0} > 0.0, {1}, {2})",
         drawn=False,
+        latex=r"\begin{{cases}}{1} & \text{{if }}{0} > 0 \\ {2} & \text{{otherwise}}\end{{cases}}",
         source="the literature: trust ratios, masks",
     ),
 )
@@ -141,6 +153,7 @@ STEPS = (
         inputs=(SCALAR, None, None),
         doc="x at the first step, where t is 1, else y",
         python="{xp}.where({0} < 1.5, {1}, {2})",
+        latex=r"\begin{{cases}}{1} & \text{{if }}{0} = 1 \\ {2} & \text{{otherwise}}\end{{cases}}",
         drawn=False,
         source="the literature: state that does not begin at zero",
     ),
@@ -157,9 +170,9 @@ STEPS = (
 )
 
 CONSTANTS = (
-    Primitive("get_pi", get_pi, (), "pi", "{xp}.pi", output=SCALAR),
-    Primitive("get_e", get_e, (), "Euler's number", "{xp}.e", output=SCALAR),
-    Primitive("get_eps", get_eps, (), "1e-8", "1e-8", output=SCALAR),
+    Primitive("get_pi", get_pi, (), "pi", "{xp}.pi", output=SCALAR, latex=r"\pi"),
+    Primitive("get_e", get_e, (), "Euler's number", "{xp}.e", output=SCALAR, latex=r"\mathrm{{e}}"),
+    Primitive("get_eps", get_eps, (), "1e-8", "1e-8", output=SCALAR, latex="10^{{-8}}"),
 )
 
 BLENDS = (
@@ -171,6 +184,7 @@ BLENDS = (
         python="(1.0 - {2}) * {0} + {2} * {1}",
         aliases=("interp",),
         cost=4.0,
+        latex=r"{2:*} {1:*} + \left(1 - {2:*}\right) {0:*}",
     ),
     Primitive(
         name="power",
@@ -180,5 +194,6 @@ BLENDS = (
         python="{xp}.power({xp}.where({0} == 0.0, 0.0, {0}), {1})",
         cost=35.0,
         unguarded=(0, "{xp}.power({0}, {1})"),
+        latex="{0:^}^{{{1}}}",
     ),
 )

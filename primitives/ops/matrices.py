@@ -1,9 +1,8 @@
 """Functions of matrices and of the axes of a tensor.
 
-A tensor of two axes is a matrix, as it is stored; of tensors that are none the functions of matrices give zeros, or (as
-LEFT and RIGHT) nothing. An execution stores the matrix of a layer as its framework does: NumPy and JAX as (inputs,
-outputs), PyTorch as (outputs, inputs). A rule that does the same to both sides need not know; the others ask `fan_in`,
-`fan_out` and `channel_sum`, which do.
+A tensor of two axes is a matrix, (inputs, outputs) of a layer, as JAX stores it; of PyTorch, which stores (outputs,
+inputs), exports see a view with the axes turned, so a rule does the same in either. Of tensors that are no matrix the
+functions of matrices give zeros, or (as LEFT and RIGHT) nothing.
 
 The functions are written so that their source, with `xp` replaced, runs with NumPy, JAX and PyTorch: it is what exports
 contain. They are total: what LAPACK would refuse (NaN, infinity, a singular matrix) gives NaN.
@@ -64,7 +63,7 @@ def upper(xp: Any, x: Any) -> Any:
 
 
 def inverse_root(xp: Any, x: Any, p: Any) -> Any:
-    """Returns x^(-1/p) of the symmetric part of x; eigenvalues that rounding can't tell from 0 count as 0 and stay 0."""
+    """Returns x^(-1/p) of the symmetric part of x; eigenvalues that rounding can't tell from 0 stay 0."""
     if x.shape[0] == 0:
         return x
     x, known = xp.asarray(x, dtype=xp.promote_types(x.dtype, xp.float32)), xp.isfinite(x).all()
@@ -188,6 +187,7 @@ def quantile(xp: Any, x: Any, q: Any) -> Any:
     """Returns the q-quantile of the entries of one tensor, by linear interpolation; NaN for q outside of [0, 1]."""
     if x.reshape(-1).shape[0] == 0:
         return x.sum()
+    x = xp.asarray(x, dtype=xp.promote_types(x.dtype, xp.float32))
     q = xp.asarray(xp.zeros_like(x.sum()) + q, dtype=x.dtype)
     inside = (q >= 0.0) & (q <= 1.0)
     found = xp.quantile(x.reshape(-1), xp.where(inside, q, xp.zeros_like(q)))
@@ -210,6 +210,7 @@ def _of_squares(name: str, fn: Any, doc: str, cost: float, **more: Any) -> Primi
         overloads=tuple(((side, *more.get("also", ())), more.get("gives", {}).get(side, side)) for side in _SQUARES),
         cost=cost,
         drawn=False,
+        axes=True,
         matrices=True,
         source=_LITERATURE,
     )
@@ -227,6 +228,7 @@ def _of_tensors(name: str, fn: Any, doc: str, output: Kind, cost: float = 4.0, *
         scope=Scope.LEAF,
         cost=cost,
         drawn=False,
+        axes=True,
         source=_LITERATURE,
         **more,
     )
@@ -248,6 +250,7 @@ MATRICES = (
         ),
         cost=30.0,
         drawn=False,
+        axes=True,
         matrices=True,
         source=_LITERATURE,
     ),
@@ -271,6 +274,7 @@ MATRICES = (
         overloads=(((LEFT, TENSOR), TENSOR), ((LEFT, LEFT), LEFT), ((RIGHT, RIGHT), RIGHT)),
         cost=100.0,
         drawn=False,
+        axes=True,
         matrices=True,
         source=_LITERATURE,
     ),
@@ -284,6 +288,7 @@ MATRICES = (
         scope=Scope.LEAF,
         cost=100.0,
         drawn=False,
+        axes=True,
         matrices=True,
         source="Jordan et al. 2024, Muon: An optimizer for hidden layers in neural networks",
     ),
@@ -295,29 +300,9 @@ AXES = (
     _of_tensors("if_wide", if_wide, "x of a matrix with rows <= columns, else y", TENSOR, 1.0, also=(TENSOR,)),
     _of_tensors("rows", rows, "length of the first axis", LEAF, 1.0),
     _of_tensors("columns", columns, "number of entries / length of the first axis", LEAF, 1.0),
-    _of_tensors(
-        "fan_in",
-        fan_in,
-        "number of entries that an output of the layer sees",
-        LEAF,
-        1.0,
-        torch="torch.tensor(float({0}.numel() / max({0}.shape[0] if {0}.ndim else 1, 1)), dtype=torch.float64)",
-    ),
-    _of_tensors(
-        "fan_out",
-        fan_out,
-        "number of the layer's outputs",
-        LEAF,
-        1.0,
-        torch="torch.tensor(float({0}.shape[0] if {0}.ndim else 1), dtype=torch.float64)",
-    ),
-    _of_tensors(
-        "channel_sum",
-        channel_sum,
-        "sum over the entries of each output, at all of them",
-        TENSOR,
-        torch="torch.zeros_like({0}) + torch.sum({0}, [*range(1, {0}.ndim)], keepdim=True) if {0}.ndim > 1 else {0}",
-    ),
+    _of_tensors("fan_in", fan_in, "number of entries that an output of the layer sees", LEAF, 1.0),
+    _of_tensors("fan_out", fan_out, "number of the layer's outputs", LEAF, 1.0),
+    _of_tensors("channel_sum", channel_sum, "sum over the entries of each output, at all of them", TENSOR),
     _of_tensors("row_sum", row_sum, "sum over all axes but the first", ROW),
     _of_tensors("column_sum", column_sum, "sum over the first axis", COLUMN),
     _of_tensors("quantile", quantile, "q-quantile of the entries of each tensor", LEAF, 20.0, also=(SCALAR,)),

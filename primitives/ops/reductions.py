@@ -65,6 +65,7 @@ REDUCTIONS = (
         output=LEAF,
         scope=Scope.LEAF,
         cost=4.0,
+        latex=r"\left\|{0}\right\|",
     ),
     Primitive(
         name="global_norm",
@@ -75,6 +76,7 @@ REDUCTIONS = (
         output=SCALAR,
         scope=Scope.MODEL,
         cost=4.0,
+        latex=r"\left\|{0}\right\|_{{\mathrm{{all}}}}",
     ),
     Primitive(
         name="dot",
@@ -85,6 +87,7 @@ REDUCTIONS = (
         output=SCALAR,
         scope=Scope.MODEL,
         cost=4.0,
+        latex=r"\left<{0}, {1}\right>",
         commutative=True,
     ),
     Primitive(
@@ -99,6 +102,7 @@ REDUCTIONS = (
         output=SCALAR,
         scope=Scope.MODEL,
         cost=12.0,
+        latex=r"\operatorname{{cosine}}\left({0}, {1}\right)",
         commutative=True,
     ),
     Primitive(
@@ -111,6 +115,7 @@ REDUCTIONS = (
         scope=Scope.MODEL,
         aliases=("clip",),
         cost=6.0,
+        latex=r"\operatorname{{clip}}\left({0}, {1}\right)",
     ),
 )
 
@@ -121,6 +126,7 @@ MEASURES = (
         inputs=(None,),
         doc="sum over the entries of each parameter tensor",
         python="{xp}.sum({0})",
+        latex=r"\operatorname{{sum}}\left({0}\right)",
         output=LEAF,
         scope=Scope.LEAF,
         drawn=False,
@@ -137,6 +143,7 @@ MEASURES = (
         scope=Scope.LEAF,
         drawn=False,
         cost=2.0,
+        latex=r"\operatorname{{mean}}\left({0}\right)",
         source="the literature: masks, root mean squares",
     ),
     Primitive(
@@ -149,6 +156,7 @@ MEASURES = (
         scope=Scope.LEAF,
         drawn=False,
         cost=2.0,
+        latex=r"\left\|{0}\right\|_{{\infty}}",
         source="the literature: scaling by the largest entry",
     ),
 )
