@@ -19,8 +19,8 @@ source: "Shazeer and Stern 2018, Adafactor: Adaptive Learning Rates with Subline
 advice: >-
   Where memory is short. The learning rate is relative to the size of each tensor; the paper's is
   min(0.01, 1 / sqrt(t)), to be given as a schedule. No momentum, as in the paper; optax's `adafactor` has it as an option.
-  All matrices are factored, small ones too. Of a tensor of more axes the first is one side and the others are the
-  other, where optax takes the two longest.
+  All matrices are factored, small ones too. Kernels of convolutions, tensors of more than two axes, are split into the
+  first axis and all others, which saves little; optax splits the two longest.
 """
 
 

@@ -3,9 +3,9 @@ title: SGDP
 summary: momentum without its part along weights whose length does not matter
 mathematics: |
   m <- momentum m + g, p = m
-  Where an output has several inputs, p loses its part along w, if g is at right angles to w but for a small cosine:
-  p <- p - <u, p> u, u = w / |w| of each output, if the largest |cos(g, w)| of an output is below delta / sqrt(fan_in),
-  else the same with u of the whole tensor, if its |cos(g, w)| is below delta / sqrt(number of entries).
+  Where outputs have several inputs, p loses its part along w if g is nearly at right angles to w:
+  p <- p - <u, p> u, u = w / |w| of each output, if the largest |cos(g, w)| of an output < delta / sqrt(fan_in),
+  else the same with u of the whole tensor, if its |cos(g, w)| < delta / sqrt(number of entries).
   w <- w - lr p
 learning_rate: 0.1
 hyperparameters:
