@@ -425,6 +425,12 @@ def test_what_pytorch_expects_of_an_optimizer(name):
         entry.torch([sparse], 0.1).step()
 
 
+def test_a_rule_whose_state_is_small_gathers_nothing_else():
+    source = library.load("adafactor").source("torch")
+    assert 'states = [[self.state[p][name] for p in weights] for name in ["r", "c"]]' in source
+    assert "[]" not in source.split("def _advance(")[1]
+
+
 def test_a_late_parameter_counts_its_own_steps():
     """As in torch.optim.Adam: bias correction begins with the first gradient."""
     found = []
