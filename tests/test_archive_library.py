@@ -50,7 +50,7 @@ def train(g, m, lr):
 WHOLE = {
     *("raw_lion", "lars", "lamb", "normalized_gd", "lion_k_l2"),
     *("cautious_lion", "cautious_adamw", "median_clipping_l2", "fadam"),
-    *("muon", "mars", "gravity", "adafactor", "sgdp", "adamp", "riemannian_adam_sphere"),
+    *("mars", "gravity", "adafactor", "sgdp", "adamp", "riemannian_adam_sphere"),
     *("sophia", "adahessian", "oasis"),
 }
 """Rules that see whole tensors, or are given more than gradients: there is nothing to join."""
