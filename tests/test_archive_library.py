@@ -53,8 +53,10 @@ WHOLE = {
     *("dog", "ldog", "prodigy", "novograd", "induced_metric", "random_scaling_sgdm"),
     *("schedule_free_sgd", "schedule_free_adamw"),
     *("polyak_sgd", "ali_g", "mom_sps", "alr_smag", "sania_adagrad", "sania_adam"),
+    *("mars", "gravity", "adafactor", "sgdp", "adamp", "riemannian_adam_sphere"),
+    *("sophia", "adahessian", "oasis"),
 }
-"""Rules that see whole tensors, or keep a number for the model: there is nothing to join."""
+"""Rules that see whole tensors, keep a number for the model or are given more than gradients: nothing is joined."""
 
 
 def test_every_rule_has_an_authority():
@@ -97,7 +99,7 @@ def test_weight_decay_is_that_of_the_authority(name):
         expected = DECAYED[name].train(lr)
         for found in (
             by_optax(entry.optax(lr, weight_decay=0.2)),
-            by_torch(lambda params, lr=lr: entry.torch(params, lr, weight_decay=0.2)),
+            by_torch(lambda params, lr=lr: entry.torch(params, lr, weight_decay=0.2), torch_step),
         ):
             for a, b in zip(found, expected, strict=True):
                 np.testing.assert_allclose(a, b, rtol=0.0, atol=1e-12)
@@ -424,6 +426,12 @@ def test_what_pytorch_expects_of_an_optimizer(name):
     sparse.grad = torch.sparse_coo_tensor([[0]], [1.0], (3,), check_invariants=True)  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="needs dense gradients"):
         entry.torch([sparse], 0.1).step()
+
+
+def test_a_rule_whose_state_is_small_gathers_nothing_else():
+    source = library.load("adafactor").source("torch")
+    assert 'states = [[self.state[p][name] for p in weights] for name in ["r", "c"]]' in source
+    assert "[]" not in source.split("def _advance(")[1]
 
 
 def test_a_late_parameter_counts_its_own_steps():

@@ -51,11 +51,24 @@ CONVERGE = {  # learning rates that suit the problem; signs of fixed length need
     "mom_sps": 1e-1,
     "alr_smag": 1e-2,
     "sania_adam": 1.0,
+    "muon": 1e-2,
+    "mars": 1e-2,
+    "gravity": 3.0,
+    "adafactor": 1e-2,
+    "sgdp": 1e-3,
+    "adamp": 1e-1,
+    "optimistic_amsgrad": 1e-2,
+    "sophia": 1e-3,
+    "adahessian": 1e-2,
+    "oasis": 1e-2,
 }
 """All but those whose weight decay is part of the rule (`raw_lion`, `adamw_uncorrected`, `fadam`), whose steps are in
 proportion to parameters that begin at zero (`lars`, `lamb`), `sania_adagrad`, whose steps the first large gradients
-shrink for good, and `exponentiated_gradient`, which keeps signs."""
-FADING = {"sign_sgd", "signum", "lion", "rmsprop", "adam_uncorrected", "cautious_lion", "normalized_gd", "lion_k_l2"}
+shrink for good, and those that keep signs (`exponentiated_gradient`) or lengths (`riemannian_adam_sphere`)."""
+FADING = {
+    *("sign_sgd", "signum", "lion", "rmsprop", "adam_uncorrected", "cautious_lion", "normalized_gd", "lion_k_l2"),
+    *("muon", "mars", "adafactor"),
+}
 """Rules whose steps do not shrink with the gradient."""
 
 
@@ -208,7 +221,8 @@ def test_gradients_may_be_accumulated_and_parameters_partitioned(name):
 
 
 UNSCHEDULED = {"lars", "schedule_free_sgd", "schedule_free_adamw", "mom_sps", "ali_g"}
-"""Rules that may move at learning rate 0: it is part of their state, or they go on towards an average."""
+UNSCHEDULED |= {"optimistic_amsgrad", "riemannian_adam_sphere"}
+"""Rules that may move at learning rate 0: it is part of their state, they go on towards an average or to the sphere."""
 
 
 @pytest.mark.parametrize("name", [name for name in EVERY if name not in UNSCHEDULED])

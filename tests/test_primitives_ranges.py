@@ -52,6 +52,18 @@ def test_what_people_know_of_adam_is_found():
     assert "torch.sqrt(v_hat)" in source
 
 
+def test_a_falling_power_of_the_steps_is_at_most_1():
+    text = "a = power(t, -0.8)\n    b = 1.0 - a\n    b = sqrt(b)\n    update = g * b"
+    program = parse(f"def train(g, t):\n    {text}\n    return update\n", OPTIMIZER, LIBRARY)
+    assert "torch.abs" not in emit_torch(program, LIBRARY, Card("rule"))
+
+
+def test_what_a_remainder_and_a_sum_leave_is_not_negative():
+    text = "a = remainder(t, 10.0)\n    b = square(g)\n    b = tensor_sum(b)\n    a = a + b\n    update = sqrt(a)"
+    program = parse(f"def train(g, t):\n    {text}\n    return update\n", OPTIMIZER, LIBRARY)
+    assert "torch.abs" not in emit_torch(program, LIBRARY, Card("rule"))
+
+
 def test_a_negative_zero_is_no_positive_zero():
     program = parse("def train(g):\n    update = g * -0.0\n    return update\n", OPTIMIZER, LIBRARY)
     graph = canonicalize(check(program, LIBRARY), LIBRARY, "float64")

@@ -132,7 +132,8 @@ def _interpolate(x: Bounds, y: Bounds, a: Bounds) -> Bounds:
 
 def _power(x: Bounds, y: Bounds) -> Bounds:
     if x[0] >= 0.0:
-        return (0.0, 1.0) if x[1] <= 1.0 and y[0] >= 0.0 else (0.0, inf)
+        small = (x[1] <= 1.0 and y[0] >= 0.0) or (x[0] >= 1.0 and y[1] <= 0.0)
+        return 0.0, 1.0 if small else inf
     return ANY
 
 
@@ -152,6 +153,10 @@ def _mean(a: Bounds) -> Bounds:
 
 def _positive(*_: Bounds) -> Bounds:
     return 0.0, inf
+
+
+def _remainder(a: Bounds, b: Bounds) -> Bounds:
+    return (0.0, b[1]) if a[0] >= 0.0 and b[0] >= 0.0 else ANY
 
 
 def _sign(a: Bounds) -> Bounds:
@@ -176,9 +181,11 @@ _KNOWN: Mapping[str, Callable[..., Bounds]] = {
     "tanh": lambda a: (0.0 if a[0] >= 0.0 else -1.0, 1.0),
     "where": lambda c, x, y: _union(x, y),
     "initial": lambda t, x, y: _union(x, y),
+    "remainder": _remainder,
     "mean": _mean,
     "global_sum": _mean,
     "count": _positive,
+    "tensor_sum": _mean,
     "max_abs": _abs,
     "norm": _positive,
     "global_norm": _positive,

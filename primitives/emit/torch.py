@@ -492,12 +492,12 @@ def _advance_method(piece: _Piece, asks: list[str]) -> list[str]:
     ]
     lists = ["grads", "[layout(p) for p in weights]" if piece.axes else "weights"]
     if piece.states:
-        large = [f'"{name}"' for name, kind, _ in piece.states if kind is TENSOR]
-        small = [f'"{name}"' for name, kind, _ in piece.states if kind is not TENSOR]
-        one = piece.seen("self.state[p][name]")
-        lines.append(f"        states = [[{one} for p in weights] for name in [{', '.join(large)}]]")
-        if small:
-            lines.append(f"        states += [[self.state[p][name] for p in weights] for name in [{', '.join(small)}]]")
+        alike: dict[str, list[str]] = {}
+        for name, kind, _ in piece.states:
+            held = "self.state[p][name]"
+            alike.setdefault(piece.seen(held) if kind is TENSOR else held, []).append(f'"{name}"')
+        for sign, (one, names) in zip(("=", "+="), alike.items(), strict=False):
+            lines.append(f"        states {sign} [[{one} for p in weights] for name in [{', '.join(names)}]]")
         lists.append("*states")
     for name, kind, value in begins(piece.part.rule):
         if kind is SCALAR:
