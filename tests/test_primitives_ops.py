@@ -49,6 +49,7 @@ MEANINGS = {
     "guarded_divide": lambda x, y: x / (y + mpmath.mpf("1e-8")),
     "divide": lambda x, y: x / y if y else x * mpmath.inf if x else NONE,
     "where": lambda c, x, y: x if c > 0 else y,
+    "remainder": lambda x, y: x - y * mpmath.floor(x / y) if y else NONE,
     "max": max,
     "min": min,
     "abs": abs,

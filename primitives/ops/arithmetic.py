@@ -75,6 +75,11 @@ def initial(xp: Any, t: Any, x: Any, y: Any) -> Any:
     return xp.where(t < 1.5, x, y)
 
 
+def remainder(xp: Any, x: Any, y: Any) -> Any:
+    """Returns x - y floor(x / y), exactly: it has the sign of y."""
+    return xp.remainder(x, y)
+
+
 def power(xp: Any, x: Any, y: Any) -> Any:
     """Returns x to the power y; a zero base counts as +0."""
     return xp.power(xp.where(x == 0.0, 0.0, x), y)
@@ -138,6 +143,16 @@ STEPS = (
         python="{xp}.where({0} < 1.5, {1}, {2})",
         drawn=False,
         source="the literature: state that does not begin at zero",
+    ),
+    Primitive(
+        name="remainder",
+        fn=remainder,
+        inputs=_TWO,
+        doc="what division of x by y leaves, with the sign of y",
+        python="{xp}.remainder({0}, {1})",
+        drawn=False,
+        cost=4.0,
+        source="the literature: what is done every so many steps",
     ),
 )
 
