@@ -186,12 +186,18 @@ def column_sum(xp: Any, x: Any) -> Any:
 
 def quantile(xp: Any, x: Any, q: Any) -> Any:
     """Returns the q-quantile of the entries of one tensor, by linear interpolation; NaN for q outside of [0, 1]."""
-    if x.reshape(-1).shape[0] == 0:
+    x = x.reshape(-1)
+    n = x.shape[0]
+    if n == 0:
         return x.sum()
-    q = xp.asarray(xp.zeros_like(x.sum()) + q, dtype=x.dtype)
-    inside = (q >= 0.0) & (q <= 1.0)
-    found = xp.quantile(x.reshape(-1), xp.where(inside, q, xp.zeros_like(q)))
-    return xp.where(inside, found, xp.full_like(found, xp.nan))
+    x = xp.asarray(x, dtype=xp.promote_types(x.dtype, xp.float32))
+    q = xp.asarray(xp.zeros_like(x[0]) + q, dtype=x.dtype)
+    known = (q >= 0.0) & (q <= 1.0) & ~xp.isnan(x).any()
+    order = xp.argsort(x)  # and no `quantile` of the array module: PyTorch's takes at most 2^24 entries
+    x, place = x[order], xp.where(known, q, xp.zeros_like(q)) * (n - 1)
+    below = xp.asarray(xp.floor(place), dtype=order.dtype)
+    low, high = xp.take(x, below), xp.take(x, xp.clip(below + 1, 0, n - 1))
+    return xp.where(known, low + (high - low) * (place - below), xp.full_like(low, xp.nan))
 
 
 _LITERATURE = "the literature: preconditioners on both sides of a matrix"
