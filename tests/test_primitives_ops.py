@@ -433,3 +433,14 @@ def test_quantiles_of_large_tensors():
     """`torch.quantile` refuses more than 2^24 entries."""
     n = 2**24 + 3
     assert LIBRARY["quantile"].fn(torch, torch.arange(n, dtype=torch.float32), 0.5) == (n - 1) / 2
+
+
+@pytest.mark.parametrize("xp", [np, jnp, torch])
+def test_falling_sorts_the_diagonal(xp):
+    fn, x = LIBRARY["falling"].fn, np.arange(16.0).reshape(4, 4)
+    np.fill_diagonal(x, [2.0, 3.0, -1.0, 2.0])
+    p = np.asarray(fn(xp, xp.asarray(x)))
+    np.testing.assert_array_equal(p.argmax(0), [1, 0, 3, 2])  # what is equal stays in order
+    np.testing.assert_array_equal(p.sum(0), 1.0)
+    np.testing.assert_array_equal(np.diag(p.T @ x @ p), [3.0, 2.0, 2.0, -1.0])
+    assert fn(xp, xp.zeros((0, 0))).shape == (0, 0)

@@ -96,6 +96,14 @@ def orthogonal(xp: Any, x: Any) -> Any:
     return xp.where(known, xp.where(xp.diagonal(r) < 0.0, -q, q), xp.full_like(x, xp.nan))
 
 
+def falling(xp: Any, x: Any) -> Any:
+    """Returns the permutation matrix p for which the diagonal of p' x p falls; what is equal stays in order."""
+    if x.shape[0] == 0:
+        return x
+    unit = xp.diag(xp.ones_like(x[0]))
+    return unit[:, xp.argsort(-xp.diagonal(x), stable=True)]
+
+
 def solve_upper(xp: Any, q: Any, x: Any) -> Any:
     """Returns q^-1 x, of q the upper triangle."""
     if x.ndim != 2 or q.shape[0] == 0:
@@ -267,6 +275,7 @@ MATRICES = (
     _of_squares("inverse_root", inverse_root, "x^(-1/p) of a symmetric matrix", 1000.0, also=(SCALAR,)),
     _of_squares("eigenvectors", eigenvectors, "eigenvectors of a symmetric matrix, as columns", 1000.0),
     _of_squares("orthogonal", orthogonal, "Q of the decomposition x = Q R", 300.0),
+    _of_squares("falling", falling, "permutation p, the diagonal of p' x p falling", 10.0),
     Primitive(
         name="solve_upper",
         fn=solve_upper,
