@@ -50,6 +50,7 @@ def train(g, m, lr):
 WHOLE = {
     *("raw_lion", "lars", "lamb", "normalized_gd", "lion_k_l2"),
     *("cautious_lion", "cautious_adamw", "median_clipping_l2", "fadam"),
+    *("lion_k_nuclear", "psgd_kron"),
 }
 """Rules that see whole tensors: there is nothing to join."""
 
