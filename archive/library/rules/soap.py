@@ -16,7 +16,7 @@ hyperparameters:
   beta1: {range: "[0, 1)", doc: "decay rate of the first moment; 0.9 to 0.95 in practice"}
   beta2: {range: "[0, 1)", doc: "decay rate of the second moment and of s; 0.95 to 0.99 in practice"}
   eps: {range: "[0, inf)", doc: "added to the root of the second moment; 1e-10 to 1e-6 in practice"}
-  frequency: {range: "[1, inf)", doc: "number of steps between two bases; 1 to 100 in practice"}
+  frequency: {range: "[1, inf)", doc: "steps from one basis to the next, a whole number; 1 to 100 in practice"}
   weight_decay: {range: "[0, inf)", doc: "weight decay after the step, times the learning rate; 0 to 0.1 in practice"}
 source: "Vyas et al. 2025, SOAP: Improving and Stabilizing Shampoo using Adam"
 advice: >-
