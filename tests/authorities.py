@@ -544,7 +544,7 @@ def asgo(lr: float, decay: float = 0.1) -> Callable[..., Any]:
 
     def step(w, g, state, t):
         m, v = state if t > 1 else (np.zeros_like(w), np.zeros([min(w.shape)] * 2))
-        m, left = 0.9 * m + (1 - 0.9) * g, w.shape[0] < w.shape[1]
+        m, left = 0.9 * m + (1 - 0.9) * g, w.shape[0] <= w.shape[1]
         v = 0.8 * v + (1 - 0.8) * (g @ g.T if left else g.T @ g)
         inverse = power(v + 1e-10 * np.eye(len(v)), -0.5)
         u = inverse @ m if left else m @ inverse
@@ -553,18 +553,36 @@ def asgo(lr: float, decay: float = 0.1) -> Callable[..., Any]:
     return on_matrices(step, adam(lr))
 
 
-def soap(lr: float, decay: float = 0.01, sides: Callable[[np.ndarray], tuple[bool, bool]] | None = None) -> Any:
-    """SOAP of Vyas et al. 2025: betas 0.95, eps 1e-8, bases anew every 10 steps.
+def by_shampoo(lr: float) -> Weights:
+    """Trains with pytorch_optimizer.Shampoo; vectors have the diagonal of its full matrix, which is AdaGrad."""
+
+    def vector(w, g, state, t):
+        total = state[0] + g**2
+        return lr * g / np.sqrt(1e-6 + total), [total]
+
+    matrix = by_torch(lambda p: pytorch_optimizer.Shampoo([x for x in p if x.ndim == 2], lr))
+    others = by_hand(vector, 1)
+    return [a if a.ndim == 2 else b for a, b in zip(matrix, others, strict=True)]
+
+
+def soap(
+    lr: float,
+    decay: float = 0.01,
+    every: int = 10,
+    second: float = 0.95,
+    sides: Callable[[np.ndarray], tuple[bool, bool]] | None = None,
+) -> Any:
+    """SOAP of Vyas et al. 2025: beta1 0.95, beta2 by default as well, eps 1e-8, bases anew `every` so many steps.
 
     Where there is one for every side, bases of 6 x 4 matrices aren't unique at first: the statistics of the longer side
     are singular. So only the shorter side has a basis, which the paper calls one-sided.
     """
-    sides = sides or (lambda w: (w.shape[0] < w.shape[1], w.shape[0] >= w.shape[1]))
+    sides = sides or (lambda w: (w.shape[0] <= w.shape[1], w.shape[0] > w.shape[1]))
 
     def step(w, g, state, t):
         chosen = sides(w) if w.ndim == 2 else ()
         if t == 1:
-            grams = [(g, g.T)[i] @ (g.T, g)[i] * (1 - 0.95) if used else None for i, used in enumerate(chosen)]
+            grams = [(g, g.T)[i] @ (g.T, g)[i] * (1 - second) if used else None for i, used in enumerate(chosen)]
             bases = [None if a is None else np.linalg.eigh(a)[1][:, ::-1] for a in grams]
             return np.zeros_like(w), (np.zeros_like(w), np.zeros_like(w), grams, bases)
         m, v, grams, bases = state
@@ -577,12 +595,14 @@ def soap(lr: float, decay: float = 0.01, sides: Callable[[np.ndarray], tuple[boo
             return x
 
         m = 0.95 * m + (1 - 0.95) * g
-        v = 0.95 * v + (1 - 0.95) * turned(g) ** 2
-        size = lr * np.sqrt(1 - 0.95 ** (t - 1)) / (1 - 0.95 ** (t - 1))
+        v = second * v + (1 - second) * turned(g) ** 2
+        size = lr * np.sqrt(1 - second ** (t - 1)) / (1 - 0.95 ** (t - 1))
         u = size * turned(turned(m) / (np.sqrt(v) + 1e-8), back=True)
         update = u + lr * decay * (w - u)
-        grams = [None if a is None else 0.95 * a + (1 - 0.95) * (g, g.T)[i] @ (g.T, g)[i] for i, a in enumerate(grams)]
-        if (t - 1) % 10 == 0:
+        for i, a in enumerate(grams):
+            if a is not None:
+                grams[i] = second * a + (1 - second) * (g, g.T)[i] @ (g.T, g)[i]
+        if (t - 1) % every == 0:
             for i, (a, q) in enumerate(zip(grams, bases, strict=True)):
                 if q is not None:
                     order = np.argsort(-np.einsum("ij,ij->j", q, a @ q), kind="stable")
@@ -757,7 +777,7 @@ AUTHORITIES = {
     "turbo_muon": Authority("NumPy, from the authors' code", lambda lr: by_hand(turbo_muon(lr), 2)),
     "root": Authority("NumPy, from the authors' code", lambda lr: by_hand(root(lr), 2)),
     "asgo": Authority("NumPy, from the authors' code", lambda lr: by_hand(asgo(lr), 2)),
-    "shampoo": of_po("Shampoo"),
+    "shampoo": Authority("pytorch_optimizer.Shampoo", by_shampoo),
     "soap": Authority("NumPy, from the authors' code", lambda lr: by_hand(soap(lr), 0)),
     "psgd_kron": Authority("NumPy, from the paper", lambda lr: by_hand_whole(psgd_kron(lr))),
     "lion_k_nuclear": Authority("NumPy, from the paper", lambda lr: by_hand(lion_k_nuclear(lr), 1)),
@@ -819,6 +839,10 @@ VARIANTS: dict[str, tuple[dict[str, Any], Authority]] = {
     "ldog": ({"initial": 0.1}, of_optax("optax.scale_by_distance_over_gradients", lambda lr: ldog(lr, 0.1))),
     "adamp": ({"delta": 2.4}, of_po("AdamP", delta=2.4)),
     "sgdp": ({"delta": 1.5}, of_po("SGDP", momentum=0.9, delta=1.5)),
+    "soap": (
+        {"frequency": 2.0, "beta2": 0.5},
+        Authority("NumPy, from the authors' code", lambda lr: by_hand(soap(lr, every=2, second=0.5), 0)),
+    ),
     "sophia": ({"gamma": 100.0}, of_optax("optax.contrib.sophia", lambda lr: sophia(lr, 100.0))),
     "oasis": ({"alpha": 0.5}, Authority("NumPy, from the paper", lambda lr: by_hand_whole(oasis(lr, 0.5)))),
 }

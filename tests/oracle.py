@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from primitives.kinds import LEAF, SCALAR, TENSOR, Kind
+from primitives.kinds import LEAF, LEFT, RIGHT, SCALAR, TENSOR, Kind
 from primitives.layout import shape_beside
 from primitives.primitive import Scope, Vocabulary
 from primitives.program import COPY, Program
@@ -52,8 +52,9 @@ def rank_of(value: Any) -> int:
 
 def _call(primitive: Any, args: list, shapes: Sequence[tuple]) -> Any:
     free = [arg for arg, kind in zip(args, primitive.inputs, strict=True) if kind is None]
-    if primitive.overloads:  # a TENSOR is wanted unless an array is there already
-        wanted = next((one for one, _ in primitive.overloads if TENSOR in one), primitive.overloads[0][0])
+    if primitive.overloads:  # what is no array yet is a TENSOR or a SCALAR, never a square matrix
+        declared = zip(*(one for one, _ in primitive.overloads), strict=True)
+        wanted = [next((kind for kind in kinds if kind not in (LEFT, RIGHT)), SCALAR) for kinds in declared]
         args = [arg if rank_of(arg) == 2 else lift(arg, kind, shapes) for arg, kind in zip(args, wanted, strict=True)]
     elif primitive.scope is not Scope.ELEMENT:
         rank = max(map(rank_of, free), default=0)

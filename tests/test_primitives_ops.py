@@ -420,3 +420,33 @@ class TestTemplates:
         with np.errstate(all="ignore"):
             found = eval(source, {"np": np, **{f"x{i}": arg for i, arg in enumerate(columns)}})
         assert same_zero_aside(found, call(primitive, np, *columns))
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (6, 4), (2, 3, 4)])
+def test_quantiles_of_every_framework_are_those_of_numpy(shape):
+    fn, x = LIBRARY["quantile"].fn, np.random.default_rng(0).normal(size=shape)
+    for q in (0.0, 0.1, 0.5, 0.9, 1.0, -0.1, 1.5, math.nan):
+        expected = np.quantile(x, q) if 0.0 <= q <= 1.0 else math.nan
+        with jax.enable_x64(True):
+            by_jax = jax.jit(lambda x, q: fn(jnp, x, q))(x, q)
+        for found in (fn(np, x, np.float64(q)), by_jax, fn(torch, torch.as_tensor(x), q)):
+            assert np.shape(found) == ()
+            np.testing.assert_allclose(found, expected, rtol=1e-14)
+    assert fn(torch, torch.ones(3, 2, dtype=torch.bfloat16), 0.9) == 1.0
+
+
+def test_quantiles_of_large_tensors():
+    """`torch.quantile` refuses more than 2^24 entries."""
+    n = 2**24 + 3
+    assert LIBRARY["quantile"].fn(torch, torch.arange(n, dtype=torch.float32), 0.5) == (n - 1) / 2
+
+
+@pytest.mark.parametrize("xp", [np, jnp, torch])
+def test_falling_sorts_the_diagonal(xp):
+    fn, x = LIBRARY["falling"].fn, np.arange(16.0).reshape(4, 4)
+    np.fill_diagonal(x, [2.0, 3.0, -1.0, 2.0])
+    p = np.asarray(fn(xp, xp.asarray(x)))
+    np.testing.assert_array_equal(p.argmax(0), [1, 0, 3, 2])  # what is equal stays in order
+    np.testing.assert_array_equal(p.sum(0), 1.0)
+    np.testing.assert_array_equal(np.diag(p.T @ x @ p), [3.0, 2.0, 2.0, -1.0])
+    assert fn(xp, xp.zeros((0, 0))).shape == (0, 0)

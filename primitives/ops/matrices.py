@@ -95,6 +95,14 @@ def orthogonal(xp: Any, x: Any) -> Any:
     return xp.where(known, xp.where(xp.diagonal(r) < 0.0, -q, q), xp.full_like(x, xp.nan))
 
 
+def falling(xp: Any, x: Any) -> Any:
+    """Returns the permutation matrix p for which the diagonal of p' x p falls; what is equal stays in order."""
+    if x.shape[0] == 0:
+        return x
+    unit = xp.diag(xp.ones_like(x[0]))
+    return unit[:, xp.argsort(-xp.diagonal(x), stable=True)]
+
+
 def solve_upper(xp: Any, q: Any, x: Any) -> Any:
     """Returns q^-1 x, of q the upper triangle."""
     if x.ndim != 2 or q.shape[0] == 0:
@@ -142,7 +150,7 @@ def if_wide(xp: Any, x: Any, y: Any) -> Any:
 
 def rows(xp: Any, x: Any) -> Any:
     """Returns the length of the first axis."""
-    return xp.asarray(float(x.shape[0] if x.ndim else 1), dtype=x.dtype)
+    return xp.asarray(float(x.shape[0] if x.ndim else 1), dtype=xp.promote_types(x.dtype, xp.float32))
 
 
 def columns(xp: Any, x: Any) -> Any:
@@ -150,7 +158,7 @@ def columns(xp: Any, x: Any) -> Any:
     size = 1
     for n in x.shape[1:]:
         size *= n
-    return xp.asarray(float(size), dtype=x.dtype)
+    return xp.asarray(float(size), dtype=xp.promote_types(x.dtype, xp.float32))
 
 
 def fan_in(xp: Any, x: Any) -> Any:
@@ -158,12 +166,12 @@ def fan_in(xp: Any, x: Any) -> Any:
     size = 1
     for n in x.shape[:-1]:
         size *= n
-    return xp.asarray(float(size), dtype=x.dtype)
+    return xp.asarray(float(size), dtype=xp.promote_types(x.dtype, xp.float32))
 
 
 def fan_out(xp: Any, x: Any) -> Any:
     """Returns the number of the layer's outputs."""
-    return xp.asarray(float(x.shape[-1] if x.ndim else 1), dtype=x.dtype)
+    return xp.asarray(float(x.shape[-1] if x.ndim else 1), dtype=xp.promote_types(x.dtype, xp.float32))
 
 
 def channel_sum(xp: Any, x: Any) -> Any:
@@ -185,13 +193,18 @@ def column_sum(xp: Any, x: Any) -> Any:
 
 def quantile(xp: Any, x: Any, q: Any) -> Any:
     """Returns the q-quantile of the entries of one tensor, by linear interpolation; NaN for q outside of [0, 1]."""
-    if x.reshape(-1).shape[0] == 0:
+    x = x.reshape(-1)
+    n = x.shape[0]
+    if n == 0:
         return x.sum()
     x = xp.asarray(x, dtype=xp.promote_types(x.dtype, xp.float32))
-    q = xp.asarray(xp.zeros_like(x.sum()) + q, dtype=x.dtype)
-    inside = (q >= 0.0) & (q <= 1.0)
-    found = xp.quantile(x.reshape(-1), xp.where(inside, q, xp.zeros_like(q)))
-    return xp.where(inside, found, xp.full_like(found, xp.nan))
+    q = xp.asarray(xp.zeros_like(x[0]) + q, dtype=x.dtype)
+    known = (q >= 0.0) & (q <= 1.0) & ~xp.isnan(x).any()
+    order = xp.argsort(x)  # and no `quantile` of the array module: PyTorch's takes at most 2^24 entries
+    x, place = x[order], xp.where(known, q, xp.zeros_like(q)) * (n - 1)
+    below = xp.asarray(xp.floor(place), dtype=order.dtype)
+    low, high = xp.take(x, below), xp.take(x, xp.clip(below + 1, 0, n - 1))
+    return xp.where(known, low + (high - low) * (place - below), xp.full_like(low, xp.nan))
 
 
 _LITERATURE = "the literature: preconditioners on both sides of a matrix"
@@ -264,6 +277,7 @@ MATRICES = (
     _of_squares("inverse_root", inverse_root, "x^(-1/p) of a symmetric matrix", 1000.0, also=(SCALAR,)),
     _of_squares("eigenvectors", eigenvectors, "eigenvectors of a symmetric matrix, as columns", 1000.0),
     _of_squares("orthogonal", orthogonal, "Q of the decomposition x = Q R", 300.0),
+    _of_squares("falling", falling, "permutation p, the diagonal of p' x p falling", 10.0),
     Primitive(
         name="solve_upper",
         fn=solve_upper,
