@@ -418,8 +418,10 @@ def test_nothing_is_compiled_after_the_warm_up_though_all_baselines_are_known(tm
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        for name in library.names():
-            assert ready.evaluate(rule(name), 0).status is Status.OK
+        machine = ready.trainings[0].machine
+        for graph in map(rule, library.names()):
+            if machine.stranger(graph) is None:
+                assert ready.evaluate(graph, 0).status is Status.OK
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
     assert not [event for event in compiled if "compile" in event]

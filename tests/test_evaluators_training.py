@@ -136,10 +136,20 @@ def test_losses_of_all_splits_and_seeds_are_taken_at_the_same_end():
 
 def test_what_the_interpreter_can_not_run_is_compiled():
     """Muon: matrices. Against its own export, in a plain loop."""
-    run, graph = Training(regression(), LIBRARY, OPTIMIZER, CAPACITY), rule("muon")
+    run, graph, layout = Training(regression(), LIBRARY, OPTIMIZER, CAPACITY), rule("muon"), regression().layout
     assert run.machine.stranger(graph) is not None
     found = np.stack([run.seed_losses(run.load(graph), 1, seed, STEPS)[0] for seed in (0, 1)])
-    expected = plain_loop(library.load("muon").optax, regression(), 1, 2, STEPS)
+
+    def in_shape(rate: float) -> optax.GradientTransformation:
+        inner = library.load("muon").optax(rate)
+
+        def update(g, state, w):
+            updates, state = inner.update(layout.split(g), state, layout.split(w))
+            return jnp.concatenate([jnp.ravel(x) for x in updates]), state
+
+        return optax.GradientTransformation(lambda w: inner.init(layout.split(w)), update)
+
+    expected = plain_loop(in_shape, regression(), 1, 2, STEPS)
     np.testing.assert_allclose(found, expected, rtol=2e-4)
 
 

@@ -55,7 +55,7 @@ def max_abs(xp: Any, x: Any) -> Any:
 
 def count(xp: Any, x: Any) -> Any:
     """The number of entries of one tensor."""
-    return xp.asarray(float(xp.size(x)), dtype=x.dtype)
+    return xp.asarray(float(xp.size(x)), dtype=xp.promote_types(x.dtype, xp.float32))
 
 
 def global_sum(xp: Any, x: Any) -> Any:
