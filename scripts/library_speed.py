@@ -24,8 +24,10 @@ from discovery.device import describe
 
 SHAPES = (*((1000, 1000),) * 9, *((1000,),) * 10, (1000, 990))
 """Ten million parameters in twenty tensors."""
-OPTAX = ("adam", "adamw", "lion", "heavy_ball")
-TORCH = ("adam", "adamw", "heavy_ball")
+FLOAT32 = "muon in float32"
+"""PyTorch's Muon with its iterations in the type of the parameters, which are in bfloat16 otherwise."""
+OPTAX = ("adam", "adamw", "lion", "heavy_ball", "muon")
+TORCH = ("adam", "adamw", "heavy_ball", "muon", FLOAT32)
 """Rules that PyTorch has too."""
 MB = 1e6
 
@@ -46,9 +48,33 @@ def torch_step(name: str, ours: bool) -> Callable[[], None]:
         "adam": lambda: torch.optim.Adam(params, 1e-3, foreach=True),
         "adamw": lambda: torch.optim.AdamW(params, 1e-3, foreach=True),
         "heavy_ball": lambda: torch.optim.SGD(params, 1e-3, momentum=0.9, foreach=True),
+        "muon": lambda: torch.optim.Muon(params, 1e-3, weight_decay=0.0),  # it takes matrices only
     }
+    if name in ("muon", FLOAT32):
+        params = [p for p in params if p.ndim == 2]
+    if name == FLOAT32:
+        in_float32()
+        name = "muon"
     optimizer = load(name).torch(params, 1e-3) if ours else theirs[name]()
     return optimizer.step
+
+
+def in_float32() -> None:
+    """Keeps PyTorch's Newton-Schulz iterations from casting to bfloat16."""
+    import torch
+    from torch.optim import _muon as module
+
+    cast = torch.Tensor.bfloat16
+    iterate = module._zeropower_via_newtonschulz  # noqa: SLF001
+
+    def whole(*args: Any) -> Any:
+        torch.Tensor.bfloat16 = lambda x: x  # type: ignore[method-assign]
+        try:
+            return iterate(*args)
+        finally:
+            torch.Tensor.bfloat16 = cast  # type: ignore[method-assign]
+
+    module._zeropower_via_newtonschulz = whole  # noqa: SLF001
 
 
 def optax_step(name: str, ours: bool) -> Callable[[], None]:
@@ -62,6 +88,7 @@ def optax_step(name: str, ours: bool) -> Callable[[], None]:
         "adamw": lambda: optax.adamw(1e-3, weight_decay=0.01),
         "lion": lambda: optax.lion(1e-3, weight_decay=0.1),
         "heavy_ball": lambda: optax.sgd(1e-3, momentum=0.9),
+        "muon": lambda: optax.contrib.muon(1e-3),
     }
     transformation = load(name).optax(1e-3) if ours else theirs[name]()
     grads = [jnp.asarray(g) for g in arrays(1)]
@@ -150,7 +177,15 @@ def page(found: dict[str, dict[str, tuple[float, float]]], peaks: dict[tuple[str
                 f"| {kind} | {name} | {1e3 * ours:.1f} | {1e3 * theirs:.1f} | {ours / theirs:.2f} | {mine / MB:.0f} | "
                 f"{other / MB:.0f} |"
             )
-    return "\n".join([*lines, "", "Muon is not there yet; PyTorch has no Lion.", ""])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "PyTorch has no Lion, and its Muon takes matrices only (so does ours there) and iterates in bfloat16; ours",
+            "keeps the type of the parameters, as PyTorch's does in the row in float32.",
+            "",
+        ]
+    )
 
 
 def main(

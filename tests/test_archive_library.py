@@ -307,7 +307,7 @@ def test_a_published_program_gets_a_card(tmp_path):
         (("beta: {range", "beta: {rank"), r"no keys but range, doc, got 'rank'"),
         (("title: Mine\n", "title: Mine\nlearning_rate: -1\n"), "'learning_rate' of a card must be a number from 0"),
         (("m * lr", "m * ls"), "a variable must have a value before it is used, got 'ls'"),
-        (("m * lr", "matmul(m, lr)"), "a function must be in the vocabulary"),
+        (("m * lr", "frobnicate(m, lr)"), "a function must be in the vocabulary"),
     ],
 )
 def test_a_bad_file_is_told_and_nothing_is_written(tmp_path, change, problem):

@@ -3,6 +3,7 @@
 import functools
 import math
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -143,11 +144,14 @@ def test_what_the_interpreter_can_not_run_is_compiled():
     def in_shape(rate: float) -> optax.GradientTransformation:
         inner = library.load("muon").optax(rate)
 
-        def update(g, state, w):
+        def update(g: Any, state: Any, w: Any = None) -> Any:
             updates, state = inner.update(layout.split(g), state, layout.split(w))
             return jnp.concatenate([jnp.ravel(x) for x in updates]), state
 
-        return optax.GradientTransformation(lambda w: inner.init(layout.split(w)), update)
+        def init(w: Any) -> Any:
+            return inner.init(layout.split(w))
+
+        return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
 
     expected = plain_loop(in_shape, regression(), 1, 2, STEPS)
     np.testing.assert_allclose(found, expected, rtol=2e-4)

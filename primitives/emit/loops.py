@@ -36,7 +36,8 @@ class Dialect:
         full: makes source for a tensor like another, every entry the same, from the sources of both.
         fuse: joins lines of a loop where the target has one call for several, given how often each value is used.
         spell: source of a line's right-hand side where the target has a way of its own, given the sources of its
-            arguments and the name of a tensor that it may be written into; None where it has none.
+            arguments, the name of a tensor that the result may be written into, and that of one of the arguments that
+            nothing needs any more; None where it has none.
     """
 
     xp: str
@@ -47,7 +48,7 @@ class Dialect:
     like: str
     full: Callable[[str, str], str]
     fuse: Callable[[list[Line], Mapping[int, int]], list[Line]] = lambda lines, uses: lines
-    spell: Callable[[Line, Sequence[str], str | None], str | None] = lambda line, args, into: None
+    spell: Callable[[Line, Sequence[str], str | None, str | None], str | None] = lambda line, args, into, spare: None
 
     def template(self, primitive: Primitive, bare: bool = False) -> str:
         """Returns how the target spells a primitive; `bare` leaves out what guards against negative values."""
@@ -92,6 +93,7 @@ class _Writer:
         self.calls: set[str] = set()
         self._shapes: str | None = None
         self.functions: dict[str, Primitive] = {}
+        self.spare: str | None = None
 
     @property
     def shapes(self) -> str:
@@ -189,12 +191,37 @@ class _Writer:
         else:
             self.source.append(header)
         overwritten = {next_of[r]: r for r in collected if r in next_of and self.rule.graph.kinds[r] == TENSOR}
+        spare = self._spare(lines, {*collected})
         for line in lines:
-            into = line.target if overwritten.get(line.target) == line.ref else None
+            into = line.target if overwritten.get(line.target) == line.ref else spare.get(line.ref)
+            self.spare = spare.get(line.ref)
             overwritten.pop(line.target, None)  # from here on the name is another tensor's
             self.source += [f"    {source}" for source in self._assignment(line, into)]
+        self.spare = None
         self.source += [f"    {name}.append({names[r]})" for r, name in lists.items()]
         self.lists.update(lists)
+
+    def _spare(self, lines: Sequence[Line], collected: set[int]) -> dict[int, str]:
+        """Returns for values the name of a tensor that nothing needs any more, into which they may be written.
+
+        Such a tensor was made by an element-wise operation of the same loop, so that nothing else shares its memory.
+        """
+        kinds = self.rule.graph.kinds
+        if not {*kinds} <= {SCALAR, LEAF, TENSOR}:  # arrays of other shapes may be of another type
+            return {}
+        last = {ref: position for position, line in enumerate(lines) for ref in line.refs}
+        owned: set[int] = set()
+        spare: dict[int, str] = {}
+        for position, line in enumerate(lines):
+            known = self.vocabulary.get(line.op)
+            if kinds[line.ref] is not TENSOR or (known is not None and known.scope is not Scope.ELEMENT):
+                continue
+            free = [a for a, ref in zip(line.args, line.refs, strict=True) if ref in owned and last[ref] == position]
+            if free and isinstance(free[0], str):
+                spare[line.ref] = free[0]
+            if line.ref not in collected:
+                owned.add(line.ref)
+        return spare
 
     def _assignment(self, line: Line, into: str | None = None) -> list[str]:
         """An assignment; constants get a line of their own where it would become too long."""
@@ -213,7 +240,7 @@ class _Writer:
         return [*before, source]
 
     def _expression(self, line: Line, args: list[str], into: str | None) -> str:
-        spelled = self.dialect.spell(line, args, into)
+        spelled = self.dialect.spell(line, args, into, self.spare)
         if spelled is not None:
             return spelled
         primitive = self.vocabulary[line.op]

@@ -1,5 +1,6 @@
 """A `torch.optim.Optimizer`: one module that needs only PyTorch."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -85,7 +86,7 @@ def full(shape: tuple[int, ...], value: float, like: Tensor) -> Tensor:
     return like.new_full(shape, value, dtype=torch.promote_types(like.dtype, torch.float32))'''
 
 _ADVANCE = '''\
-PIECE = 1 << 17
+PIECE = 1 << 18
 """Entries that the rule takes at a time on a CPU: what it computes between reading and writing stays in the cache."""
 
 
@@ -236,8 +237,20 @@ _FUSED = "addcmul"
 """Operation of a line `target = a + b * c`, with the arguments a, b, c."""
 _NONZERO = {"divide": (1, "{0} / {1}"), "power": (0, "torch.pow({0}, {1})")}
 """Operations that guard against -0: which argument, and the call where that is a constant (0 has no guard anyway)."""
-_CALLS = {"add": "add", "subtract": "sub", "multiply": "mul", _FUSED: "addcmul"}
-"""What stands for an operator where the result is written into a tensor."""
+_CALLS = {
+    "add": "add",
+    "subtract": "sub",
+    "multiply": "mul",
+    _FUSED: "addcmul",
+    "divide": "div",
+    "sqrt": "sqrt",
+    "square": "square",
+    "negative": "neg",
+    "abs": "abs",
+}
+"""What stands for an operation where the result is written into a tensor."""
+_GUARDED = ("divide", "sqrt")
+"""Operations of these that have a guard, unless they are bare."""
 
 
 def _fuse(lines: list[Line], uses: Mapping[int, int], kinds: Sequence[Kind]) -> list[Line]:
@@ -268,20 +281,24 @@ def _fuse(lines: list[Line], uses: Mapping[int, int], kinds: Sequence[Kind]) -> 
     return fused
 
 
-def _spell(line: Line, args: Sequence[str], into: str | None, kinds: Sequence[Kind]) -> str | None:
+def _spell(line: Line, args: Sequence[str], into: str | None, spare: str | None, kinds: Sequence[Kind]) -> str | None:
     """Writes what PyTorch does in one call, and into the old value of state where that is free."""
     end = f", out={into})" if into is not None else ")"
     variables = [isinstance(arg, str) for arg in line.args]
+    if line.op == "divide" and into is not None and variables == [True, False] and line.args[1] != 0.0:
+        return f"torch.div({', '.join(args)}{end}"
     if line.op in _NONZERO and line.args and not variables[_NONZERO[line.op][0]]:
         return _NONZERO[line.op][1].format(*args)
     if line.op == "interpolate" and all(variables) and kinds[line.refs[0]] is kinds[line.refs[1]] is TENSOR:
         x, y, a = args
-        return f"torch.addcmul((1.0 - {a}) * {x}, {y}, {a}{end}"
+        share = f"torch.mul({x}, 1.0 - {a}, out={x})" if spare == x else f"(1.0 - {a}) * {x}"
+        return f"torch.addcmul({share}, {y}, {a}{end}"
     if line.op == "where" and not variables[0]:  # a Python bool is no mask
         return f"torch.where(torch.tensor({args[0]} > 0.0), {args[1]}, {args[2]})"
     if line.op == "where" and not any(variables[1:]):  # of two numbers PyTorch would make float32, whatever c is
         return f"torch.where({args[0]} > 0.0, torch.full_like({args[0]}, {args[1]}), {args[2]})"
-    if line.op == _FUSED or (into is not None and line.op in _CALLS and all(variables)):
+    bare = line.bare or line.op not in _GUARDED
+    if line.op == _FUSED or (into is not None and line.op in _CALLS and bare and variables[0]):
         return f"torch.{_CALLS[line.op]}({', '.join(args)}{end}"
     return None
 
@@ -436,8 +453,10 @@ def _steps_of_group(card: Card, pieces: Sequence[_Piece]) -> list[str]:
     ]
     if not pieces[0].part.label:
         return [*lines, *_counted(pieces[0], _more(pieces))]
+    turned = str.maketrans("01", "10")  # the first axis of a matrix is the second one to the rule
     for piece in pieces:
-        lines.append(f"        self._step{piece.suffix}(group, [x for x in weights if {piece.part.test}]{more})")
+        test = re.sub(r"shape\[[01]\]", lambda axis: axis[0].translate(turned), piece.part.test)
+        lines.append(f"        self._step{piece.suffix}(group, [x for x in weights if {test}]{more})")
     return lines
 
 

@@ -21,7 +21,7 @@ source: "An et al. 2025, ASGO: Adaptive Structured Gradient Optimization"
 advice: >-
   One side of Shampoo's two, with the whole root on it. The root mean square of a step is 0.2 lr, about that of Adam,
   so that Adam's learning rates fit. The root is exact, by eigenvectors, at every step; the authors' code approximates
-  it by polynomials. A square matrix has its rows whitened as it is stored: inputs in JAX, outputs in PyTorch.
+  it by polynomials. A square matrix has its inputs whitened.
 """
 
 

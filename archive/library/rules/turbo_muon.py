@@ -19,7 +19,7 @@ hyperparameters:
 source: "Boissin et al. 2025, Turbo-Muon: Accelerating Orthogonality-Based Optimization with Pre-Conditioning"
 advice: >-
   Where `muon` is too slow. The coefficients are those of the authors' code, the last four of Dion's. Of a square matrix
-  the rows are scaled as it is stored: inputs in JAX, outputs in PyTorch, whose steps differ a little.
+  the inputs are scaled.
 """
 
 
