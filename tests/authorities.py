@@ -716,6 +716,8 @@ def of_po(name: str, **options: Any) -> Authority:
 
 CAPS = (0.1, 1.7)
 """Learning rates of rules that take them as the largest step: the loss decides at the second."""
+CAUTIOUS = ("cautious_lion", "cautious_adamw")
+"""Rules that the library makes of others."""
 AUTHORITIES = {
     "sgd": of_optax("optax.sgd", optax.sgd),
     "heavy_ball": of_optax("optax.sgd(momentum)", lambda lr: optax.sgd(lr, momentum=0.9)),
@@ -745,8 +747,12 @@ AUTHORITIES = {
     "optimistic_gd": of_optax("optax.optimistic_gradient_descent", optax.optimistic_gradient_descent),
     "fadam": Authority("NumPy, from the paper", lambda lr: by_hand(fadam(lr), 2)),
     "lion_k_l2": Authority("NumPy, from the paper", lambda lr: by_hand_joined(lion_k(lr))),
-    "cautious_lion": Authority("NumPy, from the authors' code", lambda lr: by_hand(cautious(lr, 1), 1)),
-    "cautious_adamw": Authority("NumPy, from the authors' code", lambda lr: by_hand(cautious(lr, 2), 2)),
+    "cautious_lion": Authority(
+        "NumPy, from the authors' code", lambda lr: by_hand(decayed(cautious(lr, 1), lr, 0.1), 1)
+    ),
+    "cautious_adamw": Authority(
+        "NumPy, from the authors' code", lambda lr: by_hand(decayed(cautious(lr, 2), lr, 0.01), 2)
+    ),
     "median_clipping_l2": Authority("NumPy, from the paper", lambda lr: by_hand_joined(median_by_length(lr))),
     "median_clipping": Authority("NumPy, from the paper", lambda lr: by_hand(median(lr), 1)),
     "exponentiated_gradient": Authority("NumPy, from the paper", lambda lr: by_hand(exponentiated(lr), 0)),

@@ -7,7 +7,19 @@ from typing import Any
 import jax
 import numpy as np
 import torch
-from authorities import AUTHORITIES, DECAYED, SHAPES, VARIANTS, Weights, by_optax, by_torch, gradient, loss, problem
+from authorities import (
+    AUTHORITIES,
+    CAUTIOUS,
+    DECAYED,
+    SHAPES,
+    VARIANTS,
+    Weights,
+    by_optax,
+    by_torch,
+    gradient,
+    loss,
+    problem,
+)
 from oracle import Tensor, execute, lift
 
 from archive import library
@@ -21,6 +33,7 @@ from primitives.simplify import canonicalize
 
 __all__ = [
     "AUTHORITIES",
+    "CAUTIOUS",
     "DECAYED",
     "EXECUTIONS",
     "VARIANTS",

@@ -14,8 +14,10 @@ import numpy as np
 import optax
 import pytest
 import torch
+from inputs import LAYOUT, draw_inputs
 from parity import (
     AUTHORITIES,
+    CAUTIOUS,
     DECAYED,
     EXECUTIONS,
     VARIANTS,
@@ -28,8 +30,10 @@ from parity import (
 )
 
 from archive import library
-from primitives.ops import HERO
+from primitives.graph import check
+from primitives.ops import HERO, LIBRARY
 from primitives.program import OPTIMIZER, ProgramError
+from primitives.reference import step, zero_state
 from primitives.text import parse
 
 MINE = '''"""
@@ -61,11 +65,11 @@ WHOLE = {
 
 
 def test_every_rule_has_an_authority():
-    assert set(AUTHORITIES) == set(library.names())
+    assert set(AUTHORITIES) == {*library.names(), *CAUTIOUS}
 
 
 def present(names):
-    return [name for name in names if name in library.names()]
+    return [name for name in names if name in (*library.names(), *CAUTIOUS)]
 
 
 @pytest.mark.parametrize("execution", EXECUTIONS)
@@ -108,7 +112,9 @@ def test_weight_decay_is_that_of_the_authority(name):
 
 def test_every_weight_decay_has_an_authority():
     own = {
-        name for name in library.names() if "weight_decay" in [p.name for p in library.load(name).card.hyperparameters]
+        name
+        for name in (*library.names(), *CAUTIOUS)
+        if "weight_decay" in [p.name for p in library.load(name).card.hyperparameters]
     }
     assert own == {*DECAYED, "fadam"}
 
@@ -261,6 +267,48 @@ def test_of_many_who_add_one_name_one_wins(tmp_path):
 def test_an_unknown_rule_names_the_nearest():
     with pytest.raises(ValueError, match="got 'lionn'; did you mean 'lion'"):
         library.load("lionn")
+
+
+# --- cautious rules ---------------------------------------------------------------------------------------------------
+
+BARE = {
+    name for name in library.names() if "weight_decay" not in [p.name for p in library.load(name).card.hyperparameters]
+}
+
+
+@pytest.mark.parametrize("name", sorted(BARE - {"adamw_uncorrected", "raw_lion"}))
+def test_a_cautious_rule_takes_the_steps_that_agree_with_the_gradient(name):
+    """Of a rule without weight decay the update is masked as it is, tensor by tensor."""
+    base, rule = (check(library.load(prefix + name).program, LIBRARY) for prefix in ("", "cautious_"))
+    states = [zero_state(base, LAYOUT), zero_state(rule, LAYOUT)]
+    for row in draw_inputs(0):
+        (u,), states[0] = step(base, LIBRARY, LAYOUT, row, states[0])
+        (found,), states[1] = step(rule, LIBRARY, LAYOUT, row, states[1])
+        parts = []
+        for one, g in zip(LAYOUT.split(u), LAYOUT.split(row["g"]), strict=True):
+            mask = one * g > 0.0
+            parts.append(np.ravel(one * mask / max(mask.mean(), 0.001)))
+        np.testing.assert_allclose(found, np.concatenate(parts), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["lars", "lamb", "fadam", "soap"])
+def test_a_decay_that_is_no_decoupled_one_can_not_stay_outside(name):
+    with pytest.raises(ProgramError, match=f"cautious_{name}: only decoupled weight decay can stay outside"):
+        library.load(f"cautious_{name}")
+
+
+def test_cautious_muon_masks_matrices_and_vectors():
+    text = library.load("cautious_muon").text
+    assert text.count("mean(mask)") == 2
+    assert text.index("kept = x * mask") < text.index("x = kept + decay")
+    assert text.index("kept = y * mask") < text.index("if_matrix(x, kept)")
+
+
+def test_a_cautious_rule_of_the_users_own(tmp_path):
+    (tmp_path / "mine.py").write_text(MINE)
+    assert library.load("cautious_mine", tmp_path).card.title == "Cautious Mine"
+    with pytest.raises(ValueError, match="got 'nothing'"):
+        library.load("cautious_nothing")
 
 
 # --- folders ----------------------------------------------------------------------------------------------------------
@@ -441,9 +489,9 @@ def test_a_late_parameter_counts_its_own_steps():
     for make in (lambda params: library.load("adam").torch(params, 0.1), lambda params: torch.optim.Adam(params, 0.1)):
         early, late = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(3))
         optimizer = make([early, late])
-        for step in range(20):
-            early.grad = torch.ones(3) / (1 + step)
-            late.grad = torch.ones(3) if step >= 10 else None
+        for k in range(20):
+            early.grad = torch.ones(3) / (1 + k)
+            late.grad = torch.ones(3) if k >= 10 else None
             optimizer.step()
         found.append((early.detach(), late.detach()))
     for ours, theirs in zip(*found, strict=True):

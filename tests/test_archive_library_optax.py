@@ -11,7 +11,7 @@ import pytest
 from archive import library
 from primitives.kinds import SCALAR, TENSOR
 
-EVERY = library.names()
+EVERY = (*library.names(), "cautious_lion", "cautious_adamw")
 CONVERGE = {  # learning rates that suit the problem; signs of fixed length need a schedule
     "sgd": 1e-2,
     "heavy_ball": 1e-3,

@@ -26,15 +26,16 @@ from types import ModuleType
 from typing import Any
 
 from archive.library.card import read_card
+from archive.library.cautious import PREFIX, cautious, cautious_card
 from archive.strict_yaml import read_yaml
 from primitives.card import Card, HyperParameter
 from primitives.emit import emit
-from primitives.emit.module import class_name, read_parts
+from primitives.emit.module import class_name, plain, read_parts
 from primitives.names import nearest
 from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER, Program, ProgramError, key_of
 from primitives.syntax import tree
-from primitives.text import parse, read_text
+from primitives.text import parse, read_text, render
 
 FORMAT = 1
 """Format of the folders that this version reads and writes, in `library.yaml`."""
@@ -205,7 +206,7 @@ def load(name: str, folder: str | os.PathLike[str] | None = None) -> Entry:
     """Returns a rule.
 
     Args:
-        name: its name.
+        name: its name; `cautious_` and the name of a rule is its cautious form.
         folder: a library of the user's own, where it is looked up first.
 
     Raises:
@@ -216,9 +217,22 @@ def load(name: str, folder: str | os.PathLike[str] | None = None) -> Entry:
         path = place / f"{name}.py"
         if path in _files(place):
             return read(path)
+    if str(name).startswith(PREFIX):
+        return _cautious(load(name.removeprefix(PREFIX), folder))
     known = names(folder)
     hint = nearest(str(name), known) or "; choose one of them"
     raise ValueError(f"a rule must be one of {', '.join(known)}, got {name!r}{hint}")
+
+
+def _cautious(base: Entry) -> Entry:
+    """Returns the cautious form of a rule."""
+    decays = any(one.name == "weight_decay" for one in base.card.hyperparameters)
+    path = base.folder / f"{PREFIX}{base.card.name}.py"
+    try:
+        program = render(cautious(base.program, decays), LIBRARY)
+        return _entry(f'"""\n{cautious_card(plain(base.card))}"""\n\n\n{program}', path)
+    except ValueError as problem:
+        raise type(problem)(f"{path.stem}: {problem}") from None
 
 
 def text(name: str) -> str:
