@@ -300,7 +300,7 @@ def test_a_decay_that_is_no_decoupled_one_can_not_stay_outside(name):
 def test_cautious_muon_masks_matrices_and_vectors():
     text = library.load("cautious_muon").text
     assert text.count("mean(mask)") == 2
-    assert text.index("kept = x * mask") < text.index("x = kept + decay")
+    assert text.index("kept_2 = x * mask") < text.index("x = kept_2 + decay")
     assert text.index("kept = y * mask") < text.index("if_matrix(x, kept)")
 
 

@@ -39,21 +39,21 @@ def cautious(program: Program, decays: bool) -> Program:
             "`decay = w * weight_decay` and `update = update + decay`, got none; choose another rule"
         )
     used = {name for name, _ in program.signature.inputs} | {statement.target for statement in statements}
-    gradient, mask, share, kept = (_unused(name, used) for name in ("gradient", "mask", "share", "kept"))
-    for place, step in sorted(steps, reverse=True):
-        masked = kept
-        if place == len(program.statements):
-            masked = step
-        else:
+    gradient, mask, share = (_unused(name, used) for name in ("gradient", "mask", "share"))
+    end, instead = len(statements), {}
+    for place, step in sorted(steps, reverse=True):  # from behind, so that places stay what they are
+        instead[step] = step if place == end else _unused("kept", used | {*instead.values()})
+        if place < end:
             target, op, args = statements[place]
-            statements[place] = Statement(target, op, tuple(kept if arg == step else arg for arg in args))
+            statements[place] = Statement(target, op, tuple(instead[arg] if arg == step else arg for arg in args))
+    for place, step in sorted(steps, reverse=True):
         statements[place:place] = [
             Statement(mask, "multiply", (step, gradient)),
             Statement(mask, "where", (mask, 1.0, 0.0)),
             Statement(share, "mean", (mask,)),
             Statement(share, "max", (share, 0.001)),
             Statement(mask, "divide", (mask, share)),
-            Statement(masked, "multiply", (step, mask)),
+            Statement(instead[step], "multiply", (step, mask)),
         ]
     return Program(program.signature, (Statement(gradient, COPY, ("g",)), *statements), program.name)
 
