@@ -42,10 +42,12 @@ def cautious(program: Program, decays: bool) -> Program:
     gradient, mask, share = (_unused(name, used) for name in ("gradient", "mask", "share"))
     end, instead = len(statements), {}
     for place, step in sorted(steps, reverse=True):  # from behind, so that places stay what they are
-        instead[step] = step if place == end else _unused("kept", used | {*instead.values()})
+        instead[place, step] = step if place == end else _unused("kept", used | {*instead.values()})
         if place < end:
             target, op, args = statements[place]
-            statements[place] = Statement(target, op, tuple(instead[arg] if arg == step else arg for arg in args))
+            statements[place] = Statement(
+                target, op, tuple(instead[place, step] if arg == step else arg for arg in args)
+            )
     for place, step in sorted(steps, reverse=True):
         statements[place:place] = [
             Statement(mask, "multiply", (step, gradient)),
@@ -53,7 +55,7 @@ def cautious(program: Program, decays: bool) -> Program:
             Statement(share, "mean", (mask,)),
             Statement(share, "max", (share, 0.001)),
             Statement(mask, "divide", (mask, share)),
-            Statement(instead[step], "multiply", (step, mask)),
+            Statement(instead[place, step], "multiply", (step, mask)),
         ]
     return Program(program.signature, (Statement(gradient, COPY, ("g",)), *statements), program.name)
 
