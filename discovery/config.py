@@ -172,6 +172,9 @@ class Config(Section):
         le=100_000,
     )
     max_statements: int = setting(64, "statements that a program may have", unit="statements", ge=1, le=1_000)
+    frozen: tuple[str, ...] = setting(
+        (), "hyper-parameters, lines such as `beta = 0.9` of the start programs, that search leaves as they are"
+    )
     strategy: Strategy = setting(Strategy(), "Who breeds and who survives")
     proposer: Proposer = setting(Proposer(), "How children are made")
     archive: Archive = setting(Archive(), "The MAP-Elites grid: the best programs of every sort")

@@ -21,7 +21,7 @@ def load_starts(config: Config) -> list[str]:
         raise ValueError(
             f"start must fit into the first batch of {config.batch} candidates, got {len(start)} programs; raise batch"
         )
-    found = []
+    found, assigned = [], set()
     for name in start:
         try:
             program = adopt(read_source(name, domain), domain.interface, config.states, inputs)
@@ -30,4 +30,8 @@ def load_starts(config: Config) -> list[str]:
             text = str(error).removeprefix(f"{name}: ")
             raise ValueError(f"start: {name}: {text}") from None
         found.append(render(program, domain.vocabulary))
+        assigned |= {statement.target for statement in program.statements}
+    for name in config.frozen:
+        if name not in assigned:
+            raise ValueError(f"frozen: a name must be assigned to in a start program, got {name!r}; mend the list")
     return found

@@ -8,6 +8,8 @@ from functools import lru_cache
 from math import isfinite, isnan, nan
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from archive.evaluation import Evaluation, Status
 from discovery.config import Config, options
 from discovery.proposers import Space
@@ -20,6 +22,8 @@ from primitives.graph import Graph
 from primitives.program import Program, ProgramError, key_of
 from primitives.text import Writer, parse
 
+_ATTEMPTS = 20
+"""Children bred for one that leaves frozen hyper-parameters alone."""
 LONGEST_MESSAGE = 300
 """Characters of an error that are kept."""
 
@@ -96,6 +100,11 @@ class Finished:
     seconds: float
 
 
+def _assigned(program: Program, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Returns all assignments to some names, in order; as texts, which tell 0.0 from -0.0."""
+    return [(target, repr((op, args))) for target, op, args in program.statements if target in names]
+
+
 class Worker:
     """Breeds and judges under one configuration.
 
@@ -151,8 +160,16 @@ class Worker:
         """Breeds the candidate of a slot; the first slots of a run are the start programs themselves."""
         if id < len(self._starts):
             return self.describe(id, None, self._parsed(self._starts[id]))
-        rng = generator(self.config.seed, *seeds)
-        return self.describe(id, parent, self._proposer.propose(self._parsed(text), rng))
+        return self.describe(id, parent, self._propose(self._parsed(text), generator(self.config.seed, *seeds)))
+
+    def _propose(self, parent: Program, rng: np.random.Generator) -> Program:
+        """Returns a child whose frozen hyper-parameters are the parent's, or the parent where no attempt gave one."""
+        frozen = self.config.frozen
+        for _ in range(_ATTEMPTS):
+            child = self._proposer.propose(parent, rng)
+            if not frozen or _assigned(child, frozen) == _assigned(parent, frozen):
+                return child
+        return parent
 
     def describe(self, id: int, parent: int | None, program: Program) -> Bred:
         """Checks a program, finds its keys and its static descriptors."""

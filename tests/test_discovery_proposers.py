@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
 
+from discovery.config_file import load_config
 from discovery.proposers import Factory, Proposer, Space, load, names
 from discovery.proposers.constants import Constants
 from discovery.proposers.constants import Options as ConstantsOptions
@@ -21,10 +22,12 @@ from discovery.proposers.mutation import Options as MutationOptions
 from discovery.proposers.random_program import Options as RandomOptions
 from discovery.proposers.random_program import RandomProgram
 from discovery.settings import validate
+from discovery.starts import load_starts
+from discovery.worker import Worker
 from primitives.graph import check
 from primitives.ops import LIBRARY
 from primitives.program import COPY, OPTIMIZER, Program, Statement
-from primitives.text import structural_key
+from primitives.text import parse, structural_key
 
 SIGNATURE = OPTIMIZER.signature(("w", "g", "m", "v", "lr"), ("update", "m", "v"))
 LIMIT = 25
@@ -303,3 +306,25 @@ def test_the_two_sorts_mix() -> None:
     proposer = RandomProgram(RandomOptions(fresh=0.5, longest=3), space())
     kept = [ADAMW.statements[3] in propose(proposer, ADAMW, seed).statements for seed in range(200)]
     assert 60 < sum(kept) < 140
+
+
+def test_frozen_hyper_parameters_stay():
+    """The others move: constants, and whatever else mutation changes."""
+    config = load_config("optimizers", ["start=[lion]", "frozen=[beta1, weight_decay]"])
+    worker = Worker(config, load_starts(config), "mutation", None)
+    parent = parse(load_starts(config)[0], OPTIMIZER, LIBRARY)
+    first, seen = parent, set()
+    for seed in range(150):
+        child = worker._propose(parent, np.random.default_rng(seed))
+        for name in config.frozen:
+            assert [s for s in child.statements if s.target == name] == [
+                s for s in first.statements if s.target == name
+            ]
+        seen.update(s for s in child.statements if s.target == "beta2")
+        parent = child if len(child.statements) > 4 else first
+    assert len(seen) > 1
+
+
+def test_a_frozen_name_must_be_there():
+    with pytest.raises(ValueError, match="frozen: a name must be assigned to in a start program, got 'beta9'"):
+        load_starts(load_config("optimizers", ["start=[lion]", "frozen=[beta9]"]))

@@ -12,11 +12,16 @@ from discovery.cli.output import print_facts, print_json, print_table, remark, s
 def list_rules(folder: LibraryFolder = None, as_json: Json = False) -> None:
     """List the rules: name, state buffers, inputs and what they are.
 
+    A + beside the number of state buffers, which are as large as the parameters, tells of a few numbers more. `value` is
+    the loss, `noise` standard normal numbers, `hessian_diagonal` an estimate that the training loop must give.
+    `cautious_NAME` is the cautious form of a rule.
+
     Examples:
       pride library list
       pride library list --library my_rules --json
     """
     from archive.library import load, names
+    from primitives.kinds import COLUMN, LEAF, ROW, SCALAR
 
     found = []
     for name in names(folder):
@@ -26,12 +31,15 @@ def list_rules(folder: LibraryFolder = None, as_json: Json = False) -> None:
             remark(f"left out: {problem}")
             continue
         signature = entry.program.signature
+        kinds = dict(signature.outputs)
+        small = [name for name in signature.state if kinds[name] in (SCALAR, LEAF, ROW, COLUMN)]
         found.append(
             {
                 "name": name,
                 "title": entry.card.title,
                 "summary": entry.card.summary,
-                "state_buffers": len(signature.state),
+                "state_buffers": len(signature.state) - len(small),
+                "small_state": small,
                 "inputs": [given for given, _ in signature.inputs if given not in signature.state],
                 "source": entry.card.source,
                 "library": str(entry.folder),
@@ -40,7 +48,15 @@ def list_rules(folder: LibraryFolder = None, as_json: Json = False) -> None:
     if as_json:
         print_json(found)
         return
-    rows = [[str(one["name"]), str(one["state_buffers"]), " ".join(one["inputs"]), one["summary"]] for one in found]
+    rows = [
+        [
+            str(one["name"]),
+            f"{one['state_buffers']}{' +' * bool(one['small_state'])}",
+            " ".join(one["inputs"]),
+            one["summary"],
+        ]
+        for one in found
+    ]
     print_table(["name", "state buffers", "inputs", "what it is"], rows)
 
 
