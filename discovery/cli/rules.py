@@ -12,8 +12,8 @@ from discovery.cli.output import print_facts, print_json, print_table, remark, s
 def list_rules(folder: LibraryFolder = None, as_json: Json = False) -> None:
     """List the rules: name, state buffers, inputs and what they are.
 
-    A + beside the number of state buffers, which are as large as the parameters, tells of a few numbers more. `value` is
-    the loss, `noise` standard normal numbers, `hessian_diagonal` an estimate that the training loop must give.
+    A + beside the number of state buffers, which are as large as the parameters, tells of a few numbers more. `value`
+    is the loss, `noise` standard normal numbers, `hessian_diagonal` an estimate that the training loop must give.
     `cautious_NAME` is the cautious form of a rule.
 
     Examples:
