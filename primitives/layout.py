@@ -60,7 +60,7 @@ class Layout:
         pieces, end = [], 0
         for shape in self.shapes if kind is TENSOR else self.shapes_of(kind):
             start, end = end, end + prod(shape)
-            pieces.append(flat[..., start:end].reshape(*flat.shape[:-1], *shape))
+            pieces.append(flat[..., start:end].reshape((*flat.shape[:-1], *shape)))
         return pieces
 
     def index(self, have: Kind, kind: Kind) -> np.ndarray:

@@ -86,6 +86,37 @@ def test_what_has_no_value_is_nan_and_nothing_is_raised(primitive):
             assert found.shape == primitive.fn(torch, *tensors).shape
             if bad == 0.0 and primitive.name != "solve_upper":
                 assert np.isfinite(found).all()
+            seen = found.size and any(np.size(a) and np.ndim(a) for a in filled)
+            if np.isnan(bad) and seen and primitive.name not in SHAPE_ONLY and not _zero(primitive, filled):
+                assert np.isnan(found).any()
+
+
+SHAPE_ONLY = {"rows", "columns", "fan_in", "fan_out", "identity_left", "identity_right", "falling"}
+"""Functions of shapes, and a permutation, which has no NaN."""
+
+
+def _zero(primitive: Any, args: list[Any]) -> bool:
+    """Whether a function of matrices sees none."""
+    return primitive.matrices and any(np.ndim(a) not in (0, 2) or 0 in np.shape(a) for a in args)
+
+
+@pytest.mark.parametrize("primitive", EVERY, ids=ids)
+def test_huge_numbers_raise_nothing(primitive):
+    for huge in (1e300, 1.7e308, -1.7e308):
+        for args in ways(primitive):
+            filled = [np.full_like(a, huge) if np.ndim(a) else a for a in args]
+            assert call(primitive, *filled).shape == call(primitive, *args).shape
+            primitive.fn(torch, *[torch.as_tensor(a) for a in filled])
+
+
+@pytest.mark.parametrize("primitive", [p for p in EVERY if p.name not in ("if_matrix", "if_wide")], ids=ids)
+def test_what_comes_out_shares_no_memory(primitive):
+    """Exports overwrite state in place: what was made of it must not change with it."""
+    for args in ways(primitive):
+        tensors = [torch.as_tensor(a).clone() for a in args]
+        found = primitive.fn(torch, *tensors)
+        if found.numel():
+            assert all(found.data_ptr() != x.data_ptr() for x in tensors)
 
 
 @pytest.mark.parametrize("primitive", EVERY, ids=ids)
@@ -132,8 +163,26 @@ def test_inverse_roots(p):
     x = square(5, 0)
     root = LIBRARY["inverse_root"].fn(np, x, np.float64(p))
     np.testing.assert_allclose(root, linalg.fractional_matrix_power(x, -1.0 / p), rtol=1e-8, atol=1e-10)
-    low = np.diag([4.0, 0.0, 1.0])
-    np.testing.assert_allclose(LIBRARY["inverse_root"].fn(np, low, 2.0), np.diag([0.5, 0.0, 1.0]), atol=1e-15)
+    low = np.diag([4.0, 0.0, 1.0])  # 0 counts as what rounding leaves of 4
+    least = (4.0 * 2.0**-52) ** -0.5
+    np.testing.assert_allclose(LIBRARY["inverse_root"].fn(np, low, 2.0), np.diag([0.5, least, 1.0]), rtol=1e-12)
+    assert not LIBRARY["inverse_root"].fn(np, np.zeros((3, 3)), 2.0).any()
+    for scale in (1e-200, 1e200, 1e307):
+        np.testing.assert_allclose(LIBRARY["inverse_root"].fn(np, x * scale, 2.0), (root_2(x) / scale**0.5), rtol=1e-9)
+
+
+def root_2(x: np.ndarray) -> np.ndarray:
+    return LIBRARY["inverse_root"].fn(np, x, 2.0)
+
+
+def test_whitening_in_single_precision_reaches_small_directions():
+    """Singular values over four decades, whose squares are at the edge of single precision."""
+    rng = np.random.default_rng(0)
+    q, _ = np.linalg.qr(rng.normal(size=(256, 256)))
+    values = np.logspace(0.0, -3.0, 256)
+    x = ((q * values**2) @ q.T).astype(np.float32)
+    white = LIBRARY["inverse_root"].fn(np, x, np.float32(2.0)) @ (q * values)
+    assert (np.linalg.norm(white, axis=0) > 0.5).all()
 
 
 def test_decompositions():

@@ -190,7 +190,10 @@ class _Writer:
             self.source += [f"    {t} = {s}[index]" for t, s in zip(targets, sources, strict=True)]
         else:
             self.source.append(header)
-        overwritten = {next_of[r]: r for r in collected if r in next_of and self.rule.graph.kinds[r] == TENSOR}
+        old = {ref: held for _, held, ref in rule.state}
+        overwritten = {  # where the loop has the old value at hand
+            next_of[r]: r for r in collected if r in next_of and rule.graph.kinds[r] is TENSOR and old[r] in read
+        }
         spare = self._spare(lines, {*collected})
         for line in lines:
             into = line.target if overwritten.get(line.target) == line.ref else spare.get(line.ref)

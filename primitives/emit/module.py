@@ -8,7 +8,7 @@ from textwrap import dedent, indent, wrap
 from primitives.card import TEXTS, Card, HyperParameter, Interval
 from primitives.emit.loops import WIDTH, Body, Dialect
 from primitives.emit.naming import RESERVED
-from primitives.emit.parts import Part, check_shapes, classes, specialize
+from primitives.emit.parts import Part, classes, specialize
 from primitives.emit.readable import Rule, readable, readable_program
 from primitives.graph import check_kinds
 from primitives.kinds import COLUMN, LEAF, LEFT, RIGHT, ROW, SCALAR, TENSOR, Kind
@@ -76,7 +76,6 @@ def read_parts(program: Program, vocabulary: Vocabulary, card: Card, dtype: str)
     for label, test in found.items():
         special = specialize(program, vocabulary, label)
         rule = readable(special, vocabulary, dtype, [name, *derived, *functions], ranges, begins=True)
-        check_shapes(rule, label)
         _check_signature(rule, own)
         parts.append(Part(label, test, rule))
     return parts

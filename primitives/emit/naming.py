@@ -18,10 +18,13 @@ from primitives.reference import values, zero_state
 _LONGEST = 12
 """Longest name, so that lines stay short."""
 _SCAFFOLD = (
-    "advance Any Callable closure count dtype extra_args flat foreach full given grads group hessian_diagonal "
-    "index init init_fn Iterable jax jnp key label layout leaf learning_rate leaves like lists loss maximize "
-    "NamedTuple next_state noise np optax params partial parts PIECE piece pieces put results scalars seed self "
-    "shape sign split spread State state states step Tensor torch tree update_fn updates value weights write"
+    "advance Any arrays axis both Callable closure count cut defaults done dtype end extra_args flat following "
+    "foreach found full given grads group held hessian_diagonal i index init init_fn Iterable jax jnp joined key "
+    "keys kind kinds label layout leaf learning_rate leaves like lists loss masked matrix maximize name "
+    "NamedTuple names new next_state noise np old one optax other out own p pairs params part partial parts PIECE "
+    "piece pieces put result results saved scalar scalars seed self shape shapes sign small split spread start "
+    "State state state_dict states step tall Tensor tensors torch tree treedef turned update_fn updates value "
+    "values vector weights whole wide write x"
 )
 RESERVED = frozenset((*_SCAFFOLD.split(), *dir(builtins), *keyword.kwlist, *keyword.softkwlist))
 """Names that emitted source uses itself."""
@@ -44,7 +47,7 @@ def authors_names(program: Program, checked: Graph, graph: Graph, vocabulary: Vo
 
 def _histories(graph: Graph, vocabulary: Vocabulary) -> list[tuple]:
     """Kind and values over three steps of every reference."""
-    layout = Layout(((2, 2), (2,)))
+    layout = Layout(((2, 3), (4, 2), (2,), (2, 2, 3)))
     state = zero_state(graph, layout)
     histories: list[tuple] = [(kind.name,) for kind in graph.kinds]
     for step in range(3):

@@ -83,8 +83,8 @@ def emit_optax(program: Program, vocabulary: Vocabulary, card: Card, dtype: str 
     bodies = [write_body(part.rule, vocabulary, dialect) for part in parts]
     definitions = [_LIKE, *write_functions(bodies, dialect)]
     definitions += [_FULL] if any(small_kinds(part.rule) for part in parts) else []
-    for part, body in zip(parts, bodies, strict=True):
-        definitions += [_state(card, part), _factory(card, part, body)]
+    for index, (part, body) in enumerate(zip(parts, bodies, strict=True)):
+        definitions += [_state(card, part), _factory(card, part, body, index)]
     if len(parts) > 1:
         definitions.append(_together(card, parts))
     use = _USE.replace("NAME", card.name).replace("RATE", "" if card.learning_rate.default is not None else "1e-3")
@@ -124,7 +124,7 @@ def _header(card: Card, parts: Sequence[Part], name: str) -> list[str]:
     ]
 
 
-def _factory(card: Card, part: Part, body: Body) -> str:
+def _factory(card: Card, part: Part, body: Body, index: int) -> str:
     name, state = (f"{card.name}_{part.label}" if part.label else card.name), state_name(card, part.label)
     zeros = ["count=jnp.zeros([], jnp.int32)"]
     zeros += [f"{variable}={_first(kind, value)}" for variable, kind, value in begins(part.rule)]
@@ -163,8 +163,9 @@ def _factory(card: Card, part: Part, body: Body) -> str:
         lines += [f"        if {one} is None:", f'            raise ValueError("{card.name} reads {what}")']
     source = list(body.lines)
     if "noise" in extra:
-        source[:0] = _NOISE.splitlines()
-    for one in extra if part.label else ():  # the trees that are given here are whole, those of this part are not
+        key = "jax.random.fold_in(jax.random.key(seed), state.count)"
+        source[:0] = _NOISE.replace("KEY", f"jax.random.fold_in({key}, {index})" if part.label else key).splitlines()
+    for one in extra:  # the trees that are given are whole; those of a part, or of a masked transformation, are not
         if one != "value":
             source[:0] = _MASKED.replace("NAME", one).splitlines()
     if uses([part], "value"):
@@ -206,18 +207,16 @@ def _together(card: Card, parts: Sequence[Part]) -> str:
 
 _NOISE = """\
 if noise is None:
-    shapes, key = jax.tree.leaves(updates), jax.random.fold_in(jax.random.key(seed), state.count)
+    shapes = jax.tree.leaves(updates)
+    key = KEY
     keys = jax.random.split(key, len(shapes))
     noise = [jax.random.normal(key, x.shape, x.dtype) for key, x in zip(keys, shapes, strict=True)]"""
 
 _MASKED = """\
 if NAME is not None:
     masked = jax.tree.leaves(updates, is_leaf=lambda x: isinstance(x, optax.MaskedNode))
-    NAME = [
-        x
-        for x, held in zip(jax.tree.leaves(NAME), masked, strict=True)
-        if not isinstance(held, optax.MaskedNode)
-    ]"""
+    pairs = zip(jax.tree.leaves(NAME), masked, strict=True)
+    NAME = [x for x, held in pairs if not isinstance(held, optax.MaskedNode)]"""
 
 
 def _first(kind: Kind, value: float | str) -> str:

@@ -7,11 +7,14 @@ What a class of tensors does not need is dead code there, state too.
 from dataclasses import dataclass
 
 from primitives.emit.readable import Rule
+from primitives.graph import Kinds, check, kind_of
 from primitives.kinds import LEFT, RIGHT, SCALAR
 from primitives.primitive import Scope, Vocabulary
 from primitives.program import COPY, Program, ProgramError, Statement
+from primitives.simplify import canonicalize
 
 _CHOICES = ("if_matrix", "if_wide")
+_SQUARES = frozenset((LEFT, RIGHT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +33,20 @@ class Part:
 
 
 def classes(program: Program, vocabulary: Vocabulary) -> dict[str, str]:
-    """Returns label and test of each class of tensors that a program tells apart.
+    """Returns label and test of each class of tensors that a program tells apart; dead code tells nothing.
 
     Raises:
-        ProgramError: it tells some apart and looks at the whole model, which no class is.
+        ProgramError: it is not valid, or it tells some apart and looks at the whole model, which no class is.
     """
-    used = {s.op for s in program.statements if s.op in vocabulary}
-    if not any(op in _CHOICES or vocabulary[op].matrices for op in used):
+    graph = canonicalize(check(program, vocabulary), vocabulary, "float64")
+    used, kinds = {node.op for node in graph.nodes}, {*graph.kinds, *graph.state_kinds}
+    if not any(op in _CHOICES or vocabulary[op].matrices for op in used) and not kinds & _SQUARES:
         return {"": ""}
-    small = [name for name, kind in program.signature.outputs if kind is SCALAR]
     whole = sorted(op for op in used if vocabulary[op].scope is Scope.MODEL)
-    if whole or small:
+    if whole or SCALAR in graph.state_kinds:
         raise ProgramError(
             f"a rule that treats matrices apart must not see the whole model, "
-            f"got {whole[0] if whole else f'the state {small[0]}'!r}; export it as text"
+            f"got {whole[0] if whole else 'state that is a SCALAR'}; export it as text"
         )
     if "if_wide" in used:
         matrix = "x.ndim == 2 and x.shape[0]"
@@ -52,30 +55,24 @@ def classes(program: Program, vocabulary: Vocabulary) -> dict[str, str]:
 
 
 def specialize(program: Program, vocabulary: Vocabulary, label: str) -> Program:
-    """Returns what a program does to the tensors of a class: choices are made, what is 0 for them is 0."""
+    """Returns what a program that was checked does to the tensors of a class.
+
+    Choices are made. Tensors that are no matrix have nothing on the sides of matrices, and what is computed from it is
+    0: functions of matrices give zeros there, and norms and sums of nothing are 0.
+    """
     if not label:
         return program
     chosen = {"if_matrix": label != "other", "if_wide": label == "wide"}
-    statements = []
+    kinds, statements = Kinds(program.signature.inputs), []
     for target, op, args in program.statements:
-        primitive = vocabulary.get(op)
+        given = tuple([kinds[arg] for arg in args])
+        copies = op == COPY and len(args) == 1
+        kinds[target] = given[0] if copies else kind_of(op, given, target, vocabulary)
+        matrices = not copies and (vocabulary[op].matrices or bool(_SQUARES & {*given}))
         if op in chosen:
             statements.append(Statement(target, COPY, (args[0] if chosen[op] else args[1],)))
-        elif label == "other" and primitive is not None and primitive.matrices:
+        elif label == "other" and matrices:
             statements.append(Statement(target, COPY, (0.0,)))
         else:
             statements.append(Statement(target, op, args))
     return Program(program.signature, tuple(statements), program.name)
-
-
-def check_shapes(rule: Rule, label: str) -> None:
-    """Refuses values on the sides of matrices for tensors that are none.
-
-    Raises:
-        ProgramError: there is one.
-    """
-    if label == "other" and {LEFT, RIGHT} & {*rule.graph.kinds, *rule.graph.state_kinds}:
-        raise ProgramError(
-            "a square matrix must only be read by functions of matrices, for other tensors have none; "
-            "use `trace` or `matmul`, or export the rule as text"
-        )

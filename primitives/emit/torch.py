@@ -26,7 +26,7 @@ from primitives.emit.module import (
 )
 from primitives.emit.parts import Part
 from primitives.emit.readable import Line, Rule
-from primitives.kinds import SCALAR, TENSOR, Kind
+from primitives.kinds import LEAF, SCALAR, TENSOR, Kind
 from primitives.primitive import Scope, Vocabulary
 from primitives.program import Program
 
@@ -218,18 +218,18 @@ def _piece(card: Card, part: Part, vocabulary: Vocabulary) -> _Piece:
     scopes = {vocabulary[line.op].scope for line in part.rule.lines}
     small = tuple(name for name, kind, _ in begins(part.rule) if kind is SCALAR)
     lists = tuple(name for name in asked([part]) if name != "value")
-    plain_kinds = {*graph.kinds, *graph.state_kinds} <= {SCALAR, TENSOR}
+    kinds = {*graph.kinds, *graph.state_kinds}
     numbers = [name for name in ("lr", "t", "value") if uses([part], name)]
     return _Piece(
         part=part,
         body=write_body(part.rule, vocabulary, _dialect(part.rule)),
         function=f"{card.name}_{part.label}_step" if part.label else f"{card.name}_step",
-        alone=scopes <= {Scope.ELEMENT} and plain_kinds and not small and not lists,
+        alone=scopes <= {Scope.ELEMENT} and kinds <= {SCALAR, TENSOR} and not small and not lists,
         whole=bool(small) or Scope.MODEL in scopes,
         scalars=(*numbers, *(one.name for one in parameters(card, [part]))),
         lists=lists,
         small=small,
-        axes=any(vocabulary[line.op].axes for line in part.rule.lines),
+        axes=any(vocabulary[line.op].axes for line in part.rule.lines) or not kinds <= {SCALAR, LEAF, TENSOR},
     )
 
 
@@ -249,6 +249,8 @@ _CALLS = {
     "abs": "abs",
 }
 """What stands for an operation where the result is written into a tensor."""
+_CHOICES = {"where": "> 0.0", "initial": "< 1.5"}
+"""Operations that choose by a condition on their first argument."""
 _GUARDED = ("divide", "sqrt")
 """Operations of these that have a guard, unless they are bare."""
 
@@ -291,12 +293,12 @@ def _spell(line: Line, args: Sequence[str], into: str | None, spare: str | None,
         return _NONZERO[line.op][1].format(*args)
     if line.op == "interpolate" and all(variables) and kinds[line.refs[0]] is kinds[line.refs[1]] is TENSOR:
         x, y, a = args
-        share = f"torch.mul({x}, 1.0 - {a}, out={x})" if spare == x else f"(1.0 - {a}) * {x}"
+        share = f"torch.mul({x}, 1.0 - {a}, out={x})" if spare == x and x not in (y, a) else f"(1.0 - {a}) * {x}"
         return f"torch.addcmul({share}, {y}, {a}{end}"
-    if line.op == "where" and not variables[0]:  # a Python bool is no mask
-        return f"torch.where(torch.tensor({args[0]} > 0.0), {args[1]}, {args[2]})"
-    if line.op == "where" and not any(variables[1:]):  # of two numbers PyTorch would make float32, whatever c is
-        return f"torch.where({args[0]} > 0.0, torch.full_like({args[0]}, {args[1]}), {args[2]})"
+    if line.op in _CHOICES and not variables[0]:  # a Python bool is no mask
+        return f"torch.where(torch.tensor({args[0]} {_CHOICES[line.op]}), {args[1]}, {args[2]})"
+    if line.op in _CHOICES and not any(variables[1:]):  # of two numbers PyTorch would make float32, whatever c is
+        return f"torch.where({args[0]} {_CHOICES[line.op]}, torch.full_like({args[0]}, {args[1]}), {args[2]})"
     bare = line.bare or line.op not in _GUARDED
     if line.op == _FUSED or (into is not None and line.op in _CALLS and bare and variables[0]):
         return f"torch.{_CALLS[line.op]}({', '.join(args)}{end}"
@@ -326,6 +328,9 @@ def _step(piece: _Piece) -> str:
 
 def _class(card: Card, pieces: Sequence[_Piece]) -> str:
     lines = [*_constructor(card, pieces), "", *_step_method(card, pieces)]
+    small = dict.fromkeys(name for piece in pieces for name, kind, _ in piece.states if kind is not TENSOR)
+    if small:
+        lines += ["", *_load_method([*small])]
     lines += ["", *_steps_of_group(card, pieces)]
     for piece in pieces:
         if piece.part.label:
@@ -398,6 +403,22 @@ def _step_method(card: Card, pieces: Sequence[_Piece]) -> list[str]:
     return lines
 
 
+def _load_method(small: Sequence[str]) -> list[str]:
+    """`load_state_dict`, which PyTorch's own casts to the type of the parameters."""
+    names = ", ".join(f'"{name}"' for name in small)
+    return [
+        "    def load_state_dict(self, state_dict: Any) -> None:",
+        '        """Loads a state; what is kept in single precision at least stays so."""',
+        "        super().load_state_dict(state_dict)",
+        '        params = [p for group in self.param_groups for p in group["params"]]',
+        '        saved = [index for group in state_dict["param_groups"] for index in group["params"]]',
+        "        for p, index in zip(params, saved, strict=True):",
+        f"            for name in [{names}]:",
+        '                if name in state_dict["state"].get(index, {}):',
+        '                    self.state[p][name] = state_dict["state"][index][name].to(p.device, copy=True)',
+    ]
+
+
 def _overriding(lines: list[str]) -> list[str]:
     return [*lines[:-1], f"{lines[-1]}  # type: ignore[override]"]
 
@@ -446,7 +467,7 @@ def _steps_of_group(card: Card, pieces: Sequence[_Piece]) -> list[str]:
     needs = "needs dense gradients of real numbers, got sparse or complex"
     lines = [
         f"    def _step(self, group: dict[str, Any]{given}) -> None:",
-        '        weights = [p for p in group["params"] if p.grad is not None]',
+        '        weights = [p for p in group["params"] if p.grad is not None and p.numel()]',
         "        for p in weights:",
         "            if p.grad.is_sparse or p.is_complex():",
         f'                raise RuntimeError("{class_name(card)} {needs}")',
@@ -469,17 +490,18 @@ def _counted(piece: _Piece, asks: list[str]) -> list[str]:
     own = ['self.state[p]["step"] = torch.tensor(0.0, dtype=torch.float64)'] if counts and not piece.whole else []
     own += [f'self.state[p]["{name}"] = {_first(kind, value)}' for name, kind, value in piece.states]
     if own:
-        lines += ["        for p in weights:", "            if not self.state[p]:"]
+        last = piece.states[-1][0] if piece.states else "step"  # it is there only if all are
+        lines += ["        for p in weights:", f'            if "{last}" not in self.state[p]:']
         if any("x." in line for line in own):
             lines.append(f"                x = {piece.seen('p')}")
         lines += [f"                {line}" for line in own]
     if counts and not piece.whole:
         return [
             *lines,
-            "        alike: dict[float, list[Tensor]] = {}  # parameters by the number of their steps",
+            "        alike: dict[float, list[Tensor]] = {}  # parameters by their steps; compiled: one by one",
             "        for p in weights:",
             '            self.state[p]["step"] += 1.0',
-            '            steps = 0.0 if torch.compiler.is_compiling() else self.state[p]["step"].item()',
+            '            steps = -len(alike) if torch.compiler.is_compiling() else self.state[p]["step"].item()',
             "            alike.setdefault(steps, []).append(p)",
             "        for weights in alike.values():",
             f"            self._advance{piece.suffix}(group, weights{more})",

@@ -45,8 +45,8 @@ def identity_right(xp: Any, x: Any) -> Any:
 
 
 def transpose(xp: Any, x: Any) -> Any:
-    """Returns x'."""
-    return x.T
+    """Returns x', in memory of its own: state that it is made of may be overwritten."""
+    return xp.zeros_like(x) + x.T
 
 
 def trace(xp: Any, x: Any) -> Any:
@@ -63,24 +63,32 @@ def upper(xp: Any, x: Any) -> Any:
 
 
 def inverse_root(xp: Any, x: Any, p: Any) -> Any:
-    """Returns x^(-1/p) of the symmetric part of x; eigenvalues that rounding can't tell from 0 stay 0."""
+    """Returns x^(-1/p) of the symmetric part of x, no eigenvalue below what rounding leaves of the largest; 0 of 0."""
     if x.shape[0] == 0:
         return x
-    x, known = xp.asarray(x, dtype=xp.promote_types(x.dtype, xp.float32)), xp.isfinite(x).all()
-    x = xp.where(known, (x + x.T) / 2.0, xp.zeros_like(x))
-    values, vectors = xp.linalg.eigh(x)
-    least = xp.abs(values).max() * x.shape[0] * xp.finfo(x.dtype).eps
-    above = values > least
-    powers = xp.where(above, xp.where(above, values, xp.ones_like(values)) ** (-1.0 / p), xp.zeros_like(values))
-    return xp.where(known, (vectors * powers) @ vectors.T, xp.full_like(x, xp.nan))
+    x = xp.asarray(x, dtype=xp.promote_types(x.dtype, xp.float32))
+    x, p = x / 2.0 + x.T / 2.0, xp.asarray(p, dtype=x.dtype)
+    known, scale = xp.isfinite(x).all(), xp.abs(x).max()
+    some = known & (scale > 0.0)
+    scale = xp.where(some, scale, xp.ones_like(scale))
+    values, vectors = xp.linalg.eigh(xp.where(some, x / scale, xp.zeros_like(x)))
+    least = xp.abs(values).max() * xp.finfo(x.dtype).eps
+    least = xp.where(some, least, xp.ones_like(least))
+    values = xp.where(values > least, values, xp.zeros_like(values) + least)
+    root = (vectors * (values ** (-1.0 / p) * scale ** (-1.0 / p))) @ vectors.T
+    root = xp.where(some, root, xp.zeros_like(x))
+    return xp.where(known, root, xp.full_like(x, xp.nan))
 
 
 def eigenvectors(xp: Any, x: Any) -> Any:
     """Returns the eigenvectors of the symmetric part of x as columns, eigenvalues falling, sums not negative."""
     if x.shape[0] == 0:
         return x
-    x, known = xp.asarray(x, dtype=xp.promote_types(x.dtype, xp.float32)), xp.isfinite(x).all()
-    x = xp.where(known, (x + x.T) / 2.0, xp.zeros_like(x))
+    x = xp.asarray(x, dtype=xp.promote_types(x.dtype, xp.float32))
+    x = x / 2.0 + x.T / 2.0
+    known, scale = xp.isfinite(x).all(), xp.abs(x).max()
+    some = known & (scale > 0.0)
+    x = xp.where(some, x / xp.where(some, scale, xp.ones_like(scale)), xp.zeros_like(x))
     vectors = xp.flip(xp.linalg.eigh(x)[1], (1,))
     vectors = xp.where(vectors.sum(0) < 0.0, -vectors, vectors)
     return xp.where(known, vectors, xp.full_like(x, xp.nan))
@@ -127,10 +135,13 @@ def newton_schulz(xp: Any, x: Any, a: Any, b: Any, c: Any) -> Any:
 
 def polar(xp: Any, x: Any) -> Any:
     """Returns u v' of the singular value decomposition x = u diag(s) v', without directions that rounding made."""
-    if x.ndim != 2:
+    if x.ndim != 2 or 0 in x.shape:
         return xp.zeros_like(x)
-    x, known = xp.asarray(x, dtype=xp.promote_types(x.dtype, xp.float32)), xp.isfinite(x).all()
-    u, s, v = xp.linalg.svd(xp.where(known, x, xp.zeros_like(x)), full_matrices=False)
+    x = xp.asarray(x, dtype=xp.promote_types(x.dtype, xp.float32))
+    known, scale = xp.isfinite(x).all(), xp.abs(x).max()
+    some = known & (scale > 0.0)
+    x = xp.where(some, x / xp.where(some, scale, xp.ones_like(scale)), xp.zeros_like(x))
+    u, s, v = xp.linalg.svd(x, full_matrices=False)
     held = s > s.max() * max(x.shape) * xp.finfo(x.dtype).eps
     return xp.where(known, xp.where(held, u, xp.zeros_like(u)) @ v, xp.full_like(x, xp.nan))
 
@@ -176,19 +187,19 @@ def fan_out(xp: Any, x: Any) -> Any:
 
 def channel_sum(xp: Any, x: Any) -> Any:
     """Returns for every entry the sum over the entries of its output."""
-    if x.ndim == 0:
-        return x
-    return xp.zeros_like(x) + x.reshape(-1, x.shape[-1]).sum(0)
+    return xp.zeros_like(x) + (x.reshape(-1, x.shape[-1]).sum(0) if x.ndim else x)
 
 
 def row_sum(xp: Any, x: Any) -> Any:
     """Returns the sum over all axes but the first."""
-    return x.reshape(*x.shape[:1], -1).sum(-1).reshape(*x.shape[:1], *[1] * (x.ndim - 1)) if x.ndim > 1 else x
+    if x.ndim < 2:
+        return xp.zeros_like(x) + x
+    return x.reshape(x.shape[0], -1).sum(1).reshape(x.shape[0], *[1] * (x.ndim - 1))
 
 
 def column_sum(xp: Any, x: Any) -> Any:
     """Returns the sum over the first axis."""
-    return x.sum(0)[None] if x.ndim else x
+    return x.sum(0)[None] if x.ndim else xp.zeros_like(x) + x
 
 
 def quantile(xp: Any, x: Any, q: Any) -> Any:
