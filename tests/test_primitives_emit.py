@@ -286,7 +286,11 @@ def test_names_of_the_source_are_reserved(folder):
                 node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
             }
             bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-            bound = {name for name in bound if not re.search("^(all|next)_|_(state|given)$|^(init|update)_|rule", name)}
+            bound = {
+                name
+                for name in bound
+                if not re.search(r"^(all|next)_|_(state|given)$|^(init|update)_|rule|_[23]$|^lr$", name)
+            }
             functions = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)} & {*LIBRARY}
             assert (
                 bound - functions - own - {name for p in LIBRARY.values() if not p.python for name in _locals(p)}

@@ -64,7 +64,9 @@ FUNCTIONS = {
     r"\max": lambda x, y: np.maximum(*lifted(x, y)),
     r"\min": lambda x, y: np.minimum(*lifted(x, y)),
     r"\operatorname{mean}": lambda x: per_tensor(np.mean, x),
-    r"\operatorname{sum}": np.sum,
+    r"\operatorname{total}": np.sum,
+    r"\operatorname{sum}": lambda x: per_tensor(np.sum, x),
+    r"\operatorname{remainder}": lambda x, y: np.mod(*lifted(x, y)),
     r"\operatorname{cosine}": lambda x, y: inner(x, y) / np.maximum(length(x, y) * length(y, x), 1e-30),
     r"\operatorname{clip}": lambda x, c: x * np.minimum(1.0, c / np.maximum(length(x), 1e-30)),
 }
@@ -287,7 +289,7 @@ def run(source: str, inputs: list[dict]) -> np.ndarray:
     lines = list(assignments(source))
     told = re.search(r"state (.*), zero before", source)
     state = re.findall(r"\$([^$]+)\$", told[1]) if told else []
-    symbols = ["w", "g", r"\eta", "t", r"\ell", *state, *(name for name, _, _ in lines)]
+    symbols = ["w", "g", r"\eta", "t", r"\ell", r"\xi", "H", *state, *(name for name, _, _ in lines)]
     trees = [(name, Reader(formula, symbols).whole()) for name, _, formula in lines]
     assert {name for name, arrow, _ in lines if arrow != "="} <= {"w", *state}
     known: dict[str, Any] = {name: np.zeros(LAYOUT.size) for name in state}
@@ -299,6 +301,7 @@ def run(source: str, inputs: list[dict]) -> np.ndarray:
     with np.errstate(all="ignore"):
         for row in inputs:
             known |= {"w": row["w"], "g": row["g"], r"\eta": row["lr"], "t": row["t"], r"\ell": row["value"]}
+            known |= {r"\xi": row["noise"], "H": row["hessian_diagonal"]}
             for name, tree in trees:
                 if tree is step:  # what is subtracted, before it gets lost in w
                     rows.append(np.broadcast_to(lifted(-total(step[1][1:], known), row["w"])[0], LAYOUT.size))

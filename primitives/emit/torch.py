@@ -295,9 +295,9 @@ def _spell(line: Line, args: Sequence[str], into: str | None, spare: str | None,
         x, y, a = args
         share = f"torch.mul({x}, 1.0 - {a}, out={x})" if spare == x and x not in (y, a) else f"(1.0 - {a}) * {x}"
         return f"torch.addcmul({share}, {y}, {a}{end}"
-    if line.op in _CHOICES and not variables[0]:  # a Python bool is no mask
+    if line.op in _CHOICES and any(variables) and not variables[0]:  # a Python bool is no mask
         return f"torch.where(torch.tensor({args[0]} {_CHOICES[line.op]}), {args[1]}, {args[2]})"
-    if line.op in _CHOICES and not any(variables[1:]):  # of two numbers PyTorch would make float32, whatever c is
+    if line.op in _CHOICES and variables[0] and not any(variables[1:]):  # of two numbers PyTorch would make float32, whatever c is
         return f"torch.where({args[0]} {_CHOICES[line.op]}, torch.full_like({args[0]}, {args[1]}), {args[2]})"
     bare = line.bare or line.op not in _GUARDED
     if line.op == _FUSED or (into is not None and line.op in _CALLS and bare and variables[0]):

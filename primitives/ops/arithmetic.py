@@ -163,6 +163,7 @@ STEPS = (
         inputs=_TWO,
         doc="what division of x by y leaves, with the sign of y",
         python="{xp}.remainder({0}, {1})",
+        latex=r"\operatorname{{remainder}}\left({0}, {1}\right)",
         drawn=False,
         cost=4.0,
         source="the literature: what is done every so many steps",

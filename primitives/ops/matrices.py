@@ -215,7 +215,8 @@ def quantile(xp: Any, x: Any, q: Any) -> Any:
     x, place = x[order], xp.where(known, q, xp.zeros_like(q)) * (n - 1)
     below = xp.asarray(xp.floor(place), dtype=order.dtype)
     low, high = xp.take(x, below), xp.take(x, xp.clip(below + 1, 0, n - 1))
-    return xp.where(known, low + (high - low) * (place - below), xp.full_like(low, xp.nan))
+    found = low + (high - low) * (place - xp.asarray(below, dtype=x.dtype))
+    return xp.where(known, found, xp.full_like(low, xp.nan))
 
 
 _LITERATURE = "the literature: preconditioners on both sides of a matrix"
