@@ -11,7 +11,7 @@ class Best:
         id: number of the candidate.
         score: mean score over its replicates; 0 is the tuned baseline, higher is better.
         size: operations of the canonical form.
-        state_buffers: live state variables.
+        state_buffers: live state variables that are no few numbers.
         text: program text of the canonical form.
     """
 

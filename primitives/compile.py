@@ -1,6 +1,6 @@
-"""JAX execution of one program as straight-line code: for promotion and export, where a run lasts seconds.
+"""JAX execution of one program as straight-line code: for promotion, and for what the interpreter can't run.
 
-A compilation takes far longer than a search spends on a candidate; search runs `primitives.interpreter`.
+A compilation takes far longer than a search spends on a candidate; search runs `primitives.interpreter` where it can.
 """
 
 from collections.abc import Callable, Mapping, Sequence

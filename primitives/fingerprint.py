@@ -131,7 +131,7 @@ def _spread(n: int, start: int) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def optimizer_probe() -> Probe:
-    """Returns the probe of update rules: two tensors, six steps, all inputs that they may have.
+    """Returns the probe of update rules: a tall and a wide matrix and a vector, six steps, all inputs.
 
     What it must tell apart, and what therefore stands in it:
 
@@ -169,4 +169,4 @@ def optimizer_probe() -> Probe:
     }
     for array in (*weights, *gradients, *inputs["noise"], *inputs["hessian_diagonal"]):
         array.flags.writeable = False
-    return Probe(Layout(((31, 3), (3,))), inputs, beyond=1)
+    return Probe(Layout(((23, 3), (4, 6), (3,))), inputs, beyond=1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from primitives.kinds import SCALAR, Kind, lifts
+from primitives.kinds import SCALAR, SMALL, Kind, lifts
 from primitives.primitive import Vocabulary
 from primitives.program import COPY, Program, ProgramError, Signature
 
@@ -48,6 +48,11 @@ class Graph:
     def first_node(self) -> int:
         """Reference of the first node."""
         return len(self.inputs) + len(self.state) + len(self.constants)
+
+    @property
+    def state_buffers(self) -> int:
+        """Number of state variables that are no few numbers: as large as the parameters, or as their square sides."""
+        return sum(kind not in SMALL for kind in self.state_kinds)
 
     @property
     def size(self) -> int:

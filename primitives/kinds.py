@@ -61,6 +61,10 @@ RIGHT = kind_named("RIGHT", (SCALAR, LEAF))
 """A square matrix on the columns of each matrix; empty for tensors that are no matrix."""
 
 
+SMALL = frozenset((SCALAR, LEAF, ROW, COLUMN))
+"""Kinds of few numbers beside the parameters; state of the others is a buffer."""
+
+
 def join(kinds: Iterable[Kind]) -> Kind | None:
     """Returns the lowest kind that all given kinds lift to, or None where there is none."""
     highest: Kind | None = None

@@ -30,7 +30,8 @@ class Primitive:
 
     Args:
         name: the name in program text.
-        fn: `fn(xp, *args)`, with `xp` either `numpy` or `jax.numpy`; pure, and total: what has no value gives NaN.
+        fn: `fn(xp, *args)`, with `xp` either `numpy` or `jax.numpy` (and `torch`, where `python` is empty); pure, and
+            total: what has no value gives NaN.
         inputs: for each argument None (free) or the kind it must have.
         output: the highest kind the output can have; None means the join of the free arguments.
         scope: what one call sees.

@@ -1,8 +1,8 @@
 """NumPy reference: what a program means, statement by statement, in float64 unless told otherwise.
 
-A TENSOR is a flat vector (D,) of all parameter tensors, a LEAF is (L,), a SCALAR is 0-d. `prepare` turns a graph
-into straight-line code once; the code takes the array module at the call, so that `primitives.compile` traces the
-same instructions.
+A TENSOR is a flat vector (D,) of all parameter tensors, a LEAF is (L,), a SCALAR is 0-d, and the other kinds are flat
+vectors too (`primitives.layout`). `prepare` turns a graph into straight-line code once; the code takes the array module
+at the call, so that `primitives.compile` traces the same instructions.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -23,7 +23,7 @@ from primitives.layout import Layout
 with warnings.catch_warnings(action="ignore"):  # it scripts its functions, which PyTorch gives up
     import geoopt
 
-SHAPES = ((6, 4), (4,))
+SHAPES = ((6, 4), (4, 6), (4,))
 STEPS = 25
 OFFSET = 1.0
 """What keeps the loss positive: its minimum is `OFFSET` less the squared length of the shifts."""
@@ -633,16 +633,17 @@ def psgd_kron(lr: float, speed: float = 0.1) -> HandStep:
         for g, z, (m, *factors) in zip(grads, noise, state, strict=True):
             m = 0.9 * m + (1 - 0.9) * g
             h = m / (1 - 0.9**t)
+            fit = h + 1e-9 * z
             if g.ndim == 2:
                 left, right = factors
-                a = left @ h @ right.T
+                a = left @ fit @ right.T
                 b = np.linalg.solve(left.T, z) @ np.linalg.inv(right)
                 left, right = fitted(left, a @ a.T - b @ b.T), fitted(right, a.T @ a - b.T @ b)
                 updates.append(lr * left.T @ left @ h @ right.T @ right)
                 following.append((m, left, right))
             else:
                 (q,) = factors
-                q = fitted(q, (q * h) ** 2 - (z / q) ** 2)
+                q = fitted(q, (q * fit) ** 2 - (z / q) ** 2)
                 updates.append(lr * q**2 * h)
                 following.append((m, q))
         return updates, following

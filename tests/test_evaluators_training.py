@@ -174,6 +174,20 @@ def test_a_rule_sees_the_loss_noise_and_curvature_of_its_batch():
     assert set(trains._seen(task, (), w, batch, jax.random.key(0))) == {"g"}
 
 
+def test_noise_is_fresh_at_every_step_and_seed():
+    """A rule that adds up its noise: where noise came again, its square would grow with the square of the steps."""
+    text = "def train(g, noise):\n    x = g * 0.0\n    update = x + noise\n    return update"
+    task = replace(linear(), loss=lambda w, batch: 0.0 * jnp.sum(batch[0]) + jnp.sum(w), learning_rates=(1.0,))
+    run = Training(task, LIBRARY, OPTIMIZER, CAPACITY)
+    loaded = run.load(graph_of(text))
+    found = np.array([run.seed_losses(loaded, replicate, seed, 16)[0] for replicate in range(6) for seed in range(6)])
+    start_at = np.array([float(np.sum(start(task, r, (s,), 16).weights)) for r in range(6) for s in range(6)])
+    moved = found[:, 0] - start_at
+    assert len(np.unique(moved)) == len(moved)
+    expected = np.sqrt(16 * task.layout.size)  # 16 times as much, were every step's noise the same
+    assert 0.6 * expected < moved.std() < 1.6 * expected
+
+
 @pytest.mark.parametrize("name", ["adamw", "nesterov", "raw_lion"])
 def test_interpreted_and_compiled_runs_agree(name):
     """The compiled run takes all seeds at once, the interpreted one after the other."""

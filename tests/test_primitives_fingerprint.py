@@ -203,7 +203,8 @@ def test_state_that_nothing_shows_may_overflow():
 def test_the_probe_holds_what_it_must():
     g, w = np.stack([np.asarray(x) for x in PROBE.inputs["g"]]), np.stack([np.asarray(x) for x in PROBE.inputs["w"]])
     lr = np.array(PROBE.inputs["lr"])
-    assert PROBE.layout.leaves == 2
+    assert [len(shape) for shape in PROBE.layout.shapes] == [2, 2, 1]
+    assert {rows <= columns for rows, columns in PROBE.layout.shapes[:2]} == {True, False}
     assert np.abs(g[: -PROBE.beyond]).max() < 1.0
     assert np.linalg.norm(g[-1]) > 100.0
     assert np.abs(w).max() < 1.0
@@ -221,7 +222,7 @@ def test_the_probe_holds_what_it_must():
     assert (norms < lr).any()
     assert len(set(lr)) == PROBE.steps
     assert lr.max() / lr.min() >= 100.0
-    first, second = (
+    first, _, second = (
         np.concatenate(x) for x in zip(*(map(np.ravel, PROBE.layout.split(row)) for row in g), strict=True)
     )
     assert np.linalg.norm(first) > 10.0 * np.linalg.norm(second)

@@ -69,7 +69,7 @@ def _checked(file: str, domain_name: str) -> dict[str, Any]:
         canonical=key_text(canonical_key(graph)),
         fingerprint=None if fingerprint is None else key_text(fingerprint),
         canonical_statements=graph.size,
-        state_buffers=len(graph.state),
+        state_buffers=graph.state_buffers,
         canonical_text=render(program_of(graph, domain), domain.vocabulary),
     )
     return outcome
@@ -133,7 +133,7 @@ def simplify(
             "text": text,
             "statements": len(program.statements),
             "canonical_statements": graph.size,
-            "state_buffers": len(graph.state),
+            "state_buffers": graph.state_buffers,
         }
     )
 

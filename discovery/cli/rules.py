@@ -21,7 +21,7 @@ def list_rules(folder: LibraryFolder = None, as_json: Json = False) -> None:
       pride library list --library my_rules --json
     """
     from archive.library import load, names
-    from primitives.kinds import COLUMN, LEAF, ROW, SCALAR
+    from primitives.kinds import SMALL
 
     found = []
     for name in names(folder):
@@ -32,7 +32,7 @@ def list_rules(folder: LibraryFolder = None, as_json: Json = False) -> None:
             continue
         signature = entry.program.signature
         kinds = dict(signature.outputs)
-        small = [name for name in signature.state if kinds[name] in (SCALAR, LEAF, ROW, COLUMN)]
+        small = [name for name in signature.state if kinds[name] in SMALL]
         found.append(
             {
                 "name": name,

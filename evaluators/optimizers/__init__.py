@@ -9,7 +9,6 @@ from evaluators.domain import Domain, Evaluator
 from evaluators.optimizers.options import Options
 from primitives.fingerprint import fingerprint, optimizer_probe
 from primitives.graph import Graph
-from primitives.kinds import COLUMN, LEAF, ROW, SCALAR
 from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER
 
@@ -30,8 +29,7 @@ def _refuse(graph: Graph) -> str | None:
 
 
 def _static_descriptors(graph: Graph) -> Mapping[str, float]:
-    large = [kind for kind in graph.state_kinds if kind not in (SCALAR, LEAF, ROW, COLUMN)]
-    return {"state_buffers": len(large), "size": graph.size}
+    return {"state_buffers": graph.state_buffers, "size": graph.size}
 
 
 def _stages(options: Options) -> tuple[str, ...]:
@@ -66,7 +64,7 @@ DOMAIN = Domain(
     refuse=_refuse,
     static_descriptors=_static_descriptors,
     descriptors=(
-        Descriptor("state_buffers", (0.5, 1.5), "live state variables, each as large as the parameters", version=2),
+        Descriptor("state_buffers", (0.5, 1.5), "live state variables that are no few numbers", version=2),
         Descriptor("size", (4, 7, 10, 13, 16, 20, 25, 32), "operations of the canonical form"),
         Descriptor(
             "learning_rate_tolerance",

@@ -6,7 +6,7 @@ derive from the replicate and the seed alone, so that programs and baselines mee
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Protocol, TypeAlias
 
 import jax
@@ -252,6 +252,7 @@ class Training:
         self._rates = jnp.asarray(task.learning_rates, jnp.float32)
         self._run = jax.jit(trainer(task, Interpreted(self.machine), 1, len(task.learning_rates), splits))
         self._starts: dict[tuple[int, int], Start] = {}
+        self._compiled = lru_cache(maxsize=16)(self._compile)
 
     def load(self, graph: Graph) -> Loaded:
         """Returns a program ready to be trained; what the interpreter can't run (matrices, noise ...) is compiled.
@@ -259,8 +260,9 @@ class Training:
         Raises:
             ProgramError: the program needs more registers or instructions than the interpreter has.
         """
-        if self.machine.stranger(graph) is None:
-            return self.machine.encode(graph)
+        return self.machine.encode(graph) if self.machine.stranger(graph) is None else self._compiled(graph)
+
+    def _compile(self, graph: Graph) -> Loaded:
         rule = Compiled(graph, self.machine.vocabulary, self.task)
         return jax.jit(partial(trainer(self.task, rule, 1, len(self._rates), self.splits), None))
 

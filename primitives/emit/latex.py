@@ -90,7 +90,7 @@ def _block(card: Card, part: Part, vocabulary: Vocabulary) -> str:
     rule, step = part.rule, _Step(part.rule, vocabulary)
     align = f"\\begin{{align*}}\n{step.source()}\n\\end{{align*}}"
     before = f"One step{_OF[part.label]}:\n" if part.label in ("tall", "other") else ""
-    texts = [before + align, _legend(rule, step), _meanings(rule, vocabulary), _table(card, part, step)]
+    texts = [before + align, _legend(rule, step, vocabulary), _meanings(rule, vocabulary), _table(card, part, step)]
     return "\n\n".join(text for text in texts if text)
 
 
@@ -248,7 +248,7 @@ def _spaced(text: str) -> str:
 # --- around the formulas ----------------------------------------------------------------------------------------------
 
 
-def _legend(rule: Rule, step: _Step) -> str:
+def _legend(rule: Rule, step: _Step, vocabulary: Vocabulary) -> str:
     """What the symbols are that every rule may use, and the state."""
     read = {step.names[ref]: ref for ref in (step.w, *range(len(rule.graph.inputs)))}
     told = [f"{meaning} ${step.written[read[name]]}$" for name, meaning in _GIVEN.items() if name in read]
@@ -261,8 +261,9 @@ def _legend(rule: Rule, step: _Step) -> str:
         if first != 0.0:
             value = step.written[step.w] if isinstance(first, str) else numeral(first)
             told.append(f"state ${step.written[old]}$, before the first step ${value}$")
+    but = ", but for those that are explained" if any(vocabulary[line.op].axes for line in rule.lines) else ""
     text = "; ".join(told)
-    return f"{text[0].upper()}{text[1:]}. Products, quotients and functions are taken entry by entry."
+    return f"{text[0].upper()}{text[1:]}. Products, quotients and functions are taken entry by entry{but}."
 
 
 def _meanings(rule: Rule, vocabulary: Vocabulary) -> str:

@@ -7,7 +7,7 @@ from textwrap import dedent, indent, wrap
 
 from primitives.card import TEXTS, Card, HyperParameter, Interval
 from primitives.emit.loops import WIDTH, Body, Dialect
-from primitives.emit.naming import RESERVED
+from primitives.emit.naming import MODULE, RESERVED
 from primitives.emit.parts import Part, classes, specialize
 from primitives.emit.readable import Rule, readable, readable_program
 from primitives.graph import check_kinds
@@ -68,7 +68,7 @@ def read_parts(program: Program, vocabulary: Vocabulary, card: Card, dtype: str)
     for parameter in own:
         if parameter in {*RESERVED, *functions, *derived, *(f"{state}_state" for state in program.signature.state)}:
             raise ValueError(f"a hyper-parameter must have a name of its own, got {parameter!r}; rename it")
-    if not name.isidentifier() or not name.isascii() or {name, *derived} & {*RESERVED, *functions}:
+    if not name.isidentifier() or not name.isascii() or {name, *derived} & {*MODULE, *functions}:
         raise ValueError(f"a rule must be named by a free Python identifier, got {name!r}; choose another name")
     ranges = {parameter.name: parameter.range for parameter in card.hyperparameters}
     ranges |= {"lr": card.learning_rate.range, "t": Interval(1.0, low_open=False)}

@@ -66,11 +66,11 @@ def specialize(program: Program, vocabulary: Vocabulary, label: str) -> Program:
     kinds, statements = Kinds(program.signature.inputs), []
     for target, op, args in program.statements:
         given = tuple([kinds[arg] for arg in args])
-        copies = op == COPY and len(args) == 1
+        copies = op == COPY
         kinds[target] = given[0] if copies else kind_of(op, given, target, vocabulary)
         matrices = not copies and (vocabulary[op].matrices or bool(_SQUARES & {*given}))
         if op in chosen:
-            statements.append(Statement(target, COPY, (args[0] if chosen[op] else args[1],)))
+            statements.append(Statement(target, COPY, (args[not chosen[op]],)))
         elif label == "other" and matrices:
             statements.append(Statement(target, COPY, (0.0,)))
         else:

@@ -73,7 +73,7 @@ def write(lists: list[list[Tensor]], results: list[list[Any]]) -> None:
         w.sub_(update)
     for pairs in states:
         for old, new in pairs:
-            old.copy_(torch.as_tensor(new))'''
+            old.copy_(torch.as_tensor(new, dtype=old.dtype))'''
 
 _LAYOUT = '''\
 def layout(x: Tensor) -> Tensor:
@@ -297,7 +297,9 @@ def _spell(line: Line, args: Sequence[str], into: str | None, spare: str | None,
         return f"torch.addcmul({share}, {y}, {a}{end}"
     if line.op in _CHOICES and any(variables) and not variables[0]:  # a Python bool is no mask
         return f"torch.where(torch.tensor({args[0]} {_CHOICES[line.op]}), {args[1]}, {args[2]})"
-    if line.op in _CHOICES and variables[0] and not any(variables[1:]):  # of two numbers PyTorch would make float32, whatever c is
+    if (
+        line.op in _CHOICES and variables[0] and not any(variables[1:])
+    ):  # of two numbers PyTorch would make float32, whatever c is
         return f"torch.where({args[0]} {_CHOICES[line.op]}, torch.full_like({args[0]}, {args[1]}), {args[2]})"
     bare = line.bare or line.op not in _GUARDED
     if line.op == _FUSED or (into is not None and line.op in _CALLS and bare and variables[0]):

@@ -19,7 +19,7 @@ source: "Heo et al. 2021, AdamP: Slowing Down the Slowdown for Momentum Optimize
 advice: >-
   For weights before a normalization, whose length momentum would let grow. As in pytorch_optimizer, where eps is added
   before the bias correction; the authors' package adds it after. The paper's smaller weight decay of such weights is
-  left out.
+  left out, and outputs with a single input are left alone.
 """
 
 

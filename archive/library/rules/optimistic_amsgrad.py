@@ -15,7 +15,8 @@ hyperparameters:
 source: "Wang, Li, Karimi and Li 2019, An Optimistic Acceleration of AMSGrad for Nonconvex Optimization"
 advice: >-
   For games and for gradients that change slowly. The guess goes on along the last two gradients, where the paper
-  extrapolates from several; no bias correction, so first steps are long: at the defaults about 3 lr.
+  extrapolates from several; no bias correction, so first steps are long: at the defaults 6 lr at the
+  first step and more for some tens of steps, so take a small lr.
 """
 
 

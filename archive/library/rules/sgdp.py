@@ -16,7 +16,7 @@ source: "Heo et al. 2021, AdamP: Slowing Down the Slowdown for Momentum Optimize
 advice: >-
   For weights before a normalization, whose length momentum would let grow. As in pytorch_optimizer; the authors' own
   package also changes the momentum it keeps. The paper's smaller weight decay of such weights is left out, as is its
-  variant with Nesterov momentum.
+  variant with Nesterov momentum; outputs with a single input are left alone.
 """
 
 

@@ -12,7 +12,7 @@ hyperparameters:
 source: "Gupta, Koren and Singer 2018, Shampoo: Preconditioned Stochastic Tensor Optimization"
 advice: >-
   The bare rule: no momentum, no length borrowed from another rule, and both roots anew at every step, which is slow
-  where a side is long. Sums never fade, so steps shrink as those of AdaGrad. The paper keeps the full matrix g g' of a
+  where a side is long, and a side of n entries takes n^2 numbers: not for embeddings. Sums never fade, so steps shrink as those of AdaGrad. The paper keeps the full matrix g g' of a
   vector and a matrix for every axis of larger tensors; here both get AdaGrad, the diagonal of a vector's matrix.
 """
 

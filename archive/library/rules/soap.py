@@ -22,7 +22,8 @@ source: "Vyas et al. 2025, SOAP: Improving and Stabilizing Shampoo using Adam"
 advice: >-
   One-sided: only the shorter side of a matrix has a basis, as in the variant of the paper that saves memory for a
   little performance; on the longer side the first statistics are singular, so that rounding would choose the basis. A
-  new basis is computed at every step, though only every tenth is taken: a larger frequency saves no time here. A
+  decomposition and a new basis are computed at every step, though only every tenth is taken: a larger frequency saves
+  no time here. A
   square matrix has the basis of its inputs.
 """
 
