@@ -232,8 +232,11 @@ def test_the_least_capacity_has_room_for_the_library_and_the_baselines():
         machine.encode(adamw(*astuple(setting)))
     interpreted = [name for name in library.names() if machine.stranger(rule(name)) is None]
     assert {"adamw", "lamb", "fadam"} <= {*interpreted}
-    for name in interpreted:
+    for name in ("adamw", "lamb", "fadam", "lion", "ademamix", "nadamw", "novograd"):
         machine.encode(rule(name))
+    usual = Machine(LIBRARY, OPTIMIZER, training().task.layout, Capacity())
+    for name in interpreted:
+        usual.encode(rule(name))
 
 
 def test_the_usual_capacity_is_that_of_the_interpreter():

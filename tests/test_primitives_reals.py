@@ -165,7 +165,9 @@ def run(graph: Graph) -> np.ndarray:
 def draw_inputs(t: int) -> dict:
     rng = np.random.default_rng(t)
     w, g = rng.normal(size=LAYOUT.size), rng.uniform(0.1, 0.9, LAYOUT.size) * rng.choice([-1.0, 1.0], LAYOUT.size)
-    return {"w": w, "g": g, "lr": np.float64(rng.uniform(0.01, 0.5)), "t": np.float64(t + 1)}
+    found = {"w": w, "g": g, "lr": np.float64(rng.uniform(0.01, 0.5)), "t": np.float64(t + 1)}
+    more = {"value": np.float64(rng.uniform(0.5, 2.0)), "noise": rng.normal(size=LAYOUT.size)}
+    return {**found, **more, "hessian_diagonal": rng.uniform(0.1, 0.9, LAYOUT.size)}
 
 
 @settings(max_examples=150)

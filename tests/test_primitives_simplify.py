@@ -94,11 +94,15 @@ def disguise(program: Program, random: random.Random) -> Program:
     assume(len({s.target for s in statements}) == len(statements))
     state = program.signature.state
     assume(not set(state) & {s.target for s in statements[:-1]} or not state)
+    last = [s for s in statements if s.target in state]  # behind all that reads the old value
+    statements = [s for s in statements if s.target not in state]
     random.shuffle(statements)
+    statements += last
     known = {name for name, _ in program.signature.inputs} | set(graph.inputs)
     ordered: list[Statement] = []
     while statements:
         ready = next(s for s in statements if all(not isinstance(a, str) or a in known for a in s.args))
+        assert ready.target not in state or all(s.target in state for s in statements)
         statements.remove(ready)
         known.add(ready.target)
         args = ready.args

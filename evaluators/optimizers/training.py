@@ -91,6 +91,8 @@ class Compiled:
 
     def __init__(self, graph: Graph, vocabulary: Vocabulary, task: Task) -> None:
         self._graph, self.inputs = graph, graph.inputs
+        # batched decompositions wait for threads of a pool that they fill themselves: on two cores for ever
+        self._matrices = any(vocabulary[node.op].matrices for node in graph.nodes)
         self._step = compile_step(graph, vocabulary, task.layout)
         self._layout = task.layout
 
@@ -112,7 +114,10 @@ class Compiled:
             return w - update, tuple(following)
 
         weights, state = carry
-        return jax.vmap(lane)(weights, state, {name: value for name, value in given.items() if name != "t"})
+        own = {name: value for name, value in given.items() if name != "t"}
+        if self._matrices:
+            return jax.lax.map(lambda of: lane(*of), (weights, state, own))
+        return jax.vmap(lane)(weights, state, own)
 
 
 def interpreter(task: Task, vocabulary: Vocabulary, interface: Interface, capacity: Capacity) -> Machine:
