@@ -155,11 +155,12 @@ def status(field: str) -> float:
 def page(found: dict[str, dict[str, tuple[float, float]]], peaks: dict[tuple[str, str], tuple[float, float]]) -> str:
     from importlib.metadata import version
 
+    command = f"python scripts/{' '.join([Path(__file__).name, *sys.argv[1:]])}"
     machine = describe()
     lines = [
         "# Speed of the library",
         "",
-        f"`python scripts/{' '.join([Path(__file__).name, *sys.argv[1:]])}`, {time.strftime('%Y-%m-%d')}, {machine['processor']},",
+        f"`{command}`, {time.strftime('%Y-%m-%d')}, {machine['processor']},",
         f"{os.cpu_count()} cores, CPU, JAX {version('jax')}, optax {version('optax')}, torch {version('torch')}.",
         "",
         "A step on ten million parameters in twenty tensors, float32: the library's optimizer beside the same rule of",
