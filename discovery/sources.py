@@ -26,7 +26,7 @@ def read_source(source: str, domain: Domain) -> Program:
             if sys.stdin is None:
                 raise ProgramError("a program must come from an open stdin, got a closed one; name a file")
             return parse(sys.stdin.read(MAX_TEXT + 1), domain.interface, domain.vocabulary)
-        if source in library.names():
+        if library.knows(source):
             return parse(library.text(source), domain.interface, domain.vocabulary)
     except ProgramError as error:
         raise ProgramError(f"{source}: {error}") from None

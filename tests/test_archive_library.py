@@ -30,6 +30,8 @@ from parity import (
 )
 
 from archive import library
+from discovery.sources import read_source
+from evaluators.domain import load as load_domain
 from primitives.graph import check
 from primitives.ops import HERO, LIBRARY
 from primitives.program import OPTIMIZER, ProgramError
@@ -298,6 +300,14 @@ def test_cautious_muon_masks_matrices_and_vectors():
     assert text.count("mean(mask)") == 2
     assert text.index("kept_2 = x * mask") < text.index("x = kept_2 + decay")
     assert text.index("kept = y * mask") < text.index("if_matrix(x, kept)")
+
+
+def test_a_cautious_rule_is_known_by_its_name():
+    assert library.knows("cautious_lion")
+    assert library.knows("lion")
+    assert not library.knows("cautious_nothing")
+    domain = load_domain("optimizers")
+    assert read_source("cautious_lion", domain) == library.load("cautious_lion").program
 
 
 def test_a_cautious_rule_of_the_users_own(tmp_path):

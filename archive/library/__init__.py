@@ -202,6 +202,11 @@ def names(folder: str | os.PathLike[str] | None = None) -> tuple[str, ...]:
     return tuple(sorted({path.stem for place in _places(folder) for path in _files(place)}))
 
 
+def knows(name: str, folder: str | os.PathLike[str] | None = None) -> bool:
+    """Returns whether `load` finds a rule of that name; errors as for `names`."""
+    return name.removeprefix(PREFIX) in names(folder)
+
+
 def load(name: str, folder: str | os.PathLike[str] | None = None) -> Entry:
     """Returns a rule.
 

@@ -184,7 +184,7 @@ def export(
         where = load(domain)
         if Path(source).is_dir():
             raise ValueError(f"give the ID of a program in {source}, as `pride show {source}` prints it")
-        if source in library.names(folder):
+        if library.knows(source, folder):
             entry = library.load(source, folder)
             program, card, dtype = entry.program, entry.card, "float64"
         else:
