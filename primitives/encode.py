@@ -114,7 +114,7 @@ class _Encoder:
                 self._release(arg)
             self._release(ref)
         output = self._finish(home)
-        self.small_rows += self.last_rows
+        self.small_rows += self._small_moves()
         if len(self.small_rows) > self.before[-1]:
             self._tensor_row((self.machine.tensor_opcodes[_COPY], output, output, 0, 0))
         if max(len(self.tensor_rows), len(self.small_rows)) > capacity.instructions:
@@ -232,7 +232,6 @@ class _Encoder:
         if first_state <= out < end_state:
             output = self._move(out, self.tensors.take())
         moves = []
-        self._finish_small()
         for i, ref in enumerate(graph.next_state):
             register = machine.first_state + i
             if graph.state_kinds[i] is not TENSOR or home.get(ref) == register or ref == first_state + i:
@@ -248,8 +247,8 @@ class _Encoder:
                 self._move(source, register)
         return int(output)
 
-    def _finish_small(self) -> None:
-        """Moves the next values of small state to its registers: read all before any is overwritten.
+    def _small_moves(self) -> list[tuple[int, int, int, int, int]]:
+        """Returns rows that move the next values of small state to its registers: read all before any is overwritten.
 
         The rule's output and tensor state may still be lifted from registers that are overwritten here, so what this
         does waits in rows of its own until all else has run (see `encode`).
@@ -262,8 +261,9 @@ class _Encoder:
             if graph.state_kinds[i] is not TENSOR and self.registers[ref] != self.registers[first + i]
         ]
         held = [self.smalls.take() for _ in pairs]
-        self.last_rows = [(copy, new, source, 0, 0) for new, (source, _) in zip(held, pairs, strict=True)]
-        self.last_rows += [(copy, register, new, 0, 0) for new, (_, register) in zip(held, pairs, strict=True)]
+        rows = [(copy, new, source, 0, 0) for new, (source, _) in zip(held, pairs, strict=True)]
+        rows += [(copy, register, new, 0, 0) for new, (_, register) in zip(held, pairs, strict=True)]
+        return rows
 
     def _move(self, ref: int, register: int) -> "_Moved":
         tensor = self.graph.kinds[ref] is TENSOR

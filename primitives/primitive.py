@@ -108,7 +108,7 @@ class Primitive:
         return tuple([wanted or meet or kind for kind, wanted in zip(kinds, self.inputs, strict=True)])
 
     def _overload(self, kinds: tuple[Kind, ...]) -> tuple[tuple[Kind, ...], Kind] | None:
-        return next((one for one in self.overloads if all(map(_fits, kinds, one[0]))), None)
+        return next((one for one in self.overloads if all(map(fits, kinds, one[0]))), None)
 
     @property
     def kinds(self) -> frozenset[Kind]:
@@ -117,7 +117,8 @@ class Primitive:
         return frozenset(kind for kind in declared if kind is not None)
 
 
-def _fits(kind: Kind, wanted: Kind) -> bool:
+def fits(kind: Kind, wanted: Kind) -> bool:
+    """Returns whether an argument of a kind can be given where an overload wants another."""
     # a number is no square matrix: which size would it have?
     return kind is wanted or (wanted not in (LEFT, RIGHT) and lifts(kind, wanted))
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from primitives.interpreter import executes
-from primitives.kinds import LEAF, LEFT, RIGHT, SCALAR, TENSOR, Kind, lifts
+from primitives.kinds import LEAF, SCALAR, TENSOR, Kind, lifts
 from primitives.ops import LIBRARY
-from primitives.primitive import Primitive, Vocabulary
+from primitives.primitive import Primitive, Vocabulary, fits
 from primitives.program import COPY, OPTIMIZER, Interface, Program, Statement
 
 CONSTANTS = st.one_of(
@@ -89,24 +89,18 @@ def _ways(primitive: Primitive, kinds: dict[str, Kind]) -> list[tuple[Kind | Non
     """Kinds of arguments that have a candidate each; a constant is one wherever a SCALAR lifts."""
     available = {SCALAR, *kinds.values()}
     declared = [given for given, _ in primitive.overloads] or [primitive.inputs]
-    return [
-        way for way in declared if all(wanted is None or any(_fits(k, wanted) for k in available) for wanted in way)
-    ]
+    return [way for way in declared if all(wanted is None or any(fits(k, wanted) for k in available) for wanted in way)]
 
 
 def _argument(
     draw: st.DrawFn, wanted: Kind | None, kinds: dict[str, Kind], constants: st.SearchStrategy[float]
 ) -> str | float:
     """A variable that lifts to `wanted` or, where a SCALAR does, sometimes a constant."""
-    names: list[str | None] = [name for name, kind in kinds.items() if wanted is None or _fits(kind, wanted)]
-    if wanted is None or _fits(SCALAR, wanted) or not names:
+    names: list[str | None] = [name for name, kind in kinds.items() if wanted is None or fits(kind, wanted)]
+    if wanted is None or fits(SCALAR, wanted) or not names:
         names.append(None)
     name = draw(st.sampled_from(names))
     return draw(constants) if name is None else name
-
-
-def _fits(kind: Kind, wanted: Kind) -> bool:
-    return kind is wanted or (wanted not in (LEFT, RIGHT) and lifts(kind, wanted))
 
 
 def _kind(arg: str | float, kinds: dict[str, Kind]) -> Kind:

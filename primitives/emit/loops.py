@@ -93,7 +93,6 @@ class _Writer:
         self.calls: set[str] = set()
         self._shapes: str | None = None
         self.functions: dict[str, Primitive] = {}
-        self.spare: str | None = None
 
     @property
     def shapes(self) -> str:
@@ -197,10 +196,8 @@ class _Writer:
         spare = self._spare(lines, {*collected})
         for line in lines:
             into = line.target if overwritten.get(line.target) == line.ref else spare.get(line.ref)
-            self.spare = spare.get(line.ref)
             overwritten.pop(line.target, None)  # from here on the name is another tensor's
-            self.source += [f"    {source}" for source in self._assignment(line, into)]
-        self.spare = None
+            self.source += [f"    {source}" for source in self._assignment(line, into, spare.get(line.ref))]
         self.source += [f"    {name}.append({names[r]})" for r, name in lists.items()]
         self.lists.update(lists)
 
@@ -226,24 +223,24 @@ class _Writer:
                 owned.add(line.ref)
         return spare
 
-    def _assignment(self, line: Line, into: str | None = None) -> list[str]:
+    def _assignment(self, line: Line, into: str | None = None, spare: str | None = None) -> list[str]:
         """An assignment; constants get a line of their own where it would become too long."""
         args = [arg if isinstance(arg, str) else _operand(arg) for arg in line.args]
         before = []
         if line.args and all(isinstance(arg, float) for arg in line.args):
             args = [self.dialect.scalar(arg) for arg in args]  # plain Python numbers raise where arrays give inf
-        source = f"{line.target} = {self._expression(line, args, into)}"
+        source = f"{line.target} = {self._expression(line, args, into, spare)}"
         if len(source) > WIDTH - 12:
             for i, arg in enumerate(line.args):
                 if isinstance(arg, float):
                     name = self._new("constant")
                     before.append(f"{name} = {args[i]}")
                     args[i] = name
-            source = f"{line.target} = {self._expression(line, args, into)}"
+            source = f"{line.target} = {self._expression(line, args, into, spare)}"
         return [*before, source]
 
-    def _expression(self, line: Line, args: list[str], into: str | None) -> str:
-        spelled = self.dialect.spell(line, args, into, self.spare)
+    def _expression(self, line: Line, args: list[str], into: str | None, spare: str | None) -> str:
+        spelled = self.dialect.spell(line, args, into, spare)
         if spelled is not None:
             return spelled
         primitive = self.vocabulary[line.op]
@@ -258,7 +255,11 @@ class _Writer:
         template = self.dialect.template(primitive, line.bare)
         if not template:
             self.functions[primitive.name] = primitive
-            return f"{primitive.name}({', '.join(map(_argument, args))})"
+            given = [  # between commas a negative number needs no parentheses
+                number(arg) if isinstance(arg, float) and source == _operand(arg) else source
+                for arg, source in zip(line.args, args, strict=True)
+            ]
+            return f"{primitive.name}({', '.join(given)})"
         source = template.format(*args, xp=self.dialect.xp)
         return source if line.args else self.dialect.scalar(source)
 
@@ -322,10 +323,3 @@ def _operand(value: float) -> str:
     """Source of a constant; a negative one in parentheses, for templates such as `{0}**2`."""
     source = number(value)
     return f"({source})" if source[0] == "-" else source
-
-
-def _argument(source: str) -> str:
-    """A constant between commas needs no parentheses."""
-    return (
-        source[1:-1] if source.startswith("(-") and source[2:-1].replace("-", "").replace(".", "").isalnum() else source
-    )
