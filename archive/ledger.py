@@ -1,7 +1,7 @@
 """A ledger: finished pieces of a long piece of work, so that none is done twice.
 
-One line of JSON a piece, appended and flushed to the disk when it is finished. A kill in the middle of a line loses that
-line, and nothing else: what has no line end is cut off when the ledger is opened again.
+One line of JSON a piece, appended and flushed to the disk when it is finished. A kill in the middle of a line loses
+that line, and nothing else: what has no line end is cut off when the ledger is opened again.
 """
 
 import fcntl
@@ -33,7 +33,9 @@ class Ledger:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b")
         except OSError as error:
-            raise ValueError(f"{path} must be a file that can be written, got: {error.strerror}; choose another") from None
+            raise ValueError(
+                f"{path} must be a file that can be written, got: {error.strerror}; choose another"
+            ) from None
         try:
             self._lock()
             self._load(json.loads(json.dumps({"format": FORMAT, **about})))

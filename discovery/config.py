@@ -188,6 +188,10 @@ class Config(Section):
     hurdle: Hurdle = setting(Hurdle(), "Stops weak candidates after a cheap stage")
     restart: Restart = setting(Restart(), "Begins anew where the search stands still; the archive stays")
     evaluation: dict[str, Any] = setting({}, "The domain's own settings: tasks, stages, seeds, learning rates")
+    promotion: dict[str, Any] = setting(
+        {},
+        "The domain's own settings of `pride promote`: stages, held-out tasks, baselines, gate; no part of the search",
+    )
 
     @model_validator(mode="after")
     def _named_once(self) -> "Config":
@@ -205,3 +209,15 @@ def options(config: Config) -> BaseModel:
         ValueError: an unknown domain, an unknown key, a value out of range.
     """
     return validate(load(config.domain).options, config.evaluation, prefix="evaluation")
+
+
+def promotion(config: Config) -> BaseModel:
+    """Returns the section `promotion` as the model that the domain declares.
+
+    Raises:
+        ValueError: an unknown domain or one whose programs are not promoted, an unknown key, a value out of range.
+    """
+    model = load(config.domain).promotion
+    if model is None:
+        raise ValueError(f"programs of the domain {config.domain!r} can't be promoted: it has no held-out tasks")
+    return validate(model, config.promotion, prefix="promotion")

@@ -7,6 +7,7 @@ from typing import Any
 from archive.descriptor import Descriptor
 from evaluators.domain import Domain, Evaluator
 from evaluators.optimizers.options import Options
+from evaluators.optimizers.promotion import Promotion
 from primitives.fingerprint import fingerprint, optimizer_probe
 from primitives.graph import Graph
 from primitives.ops import LIBRARY
@@ -79,4 +80,5 @@ DOMAIN = Domain(
     inputs=("w", "g", "lr"),
     wide_evaluator=_wide_evaluator,
     baselines=_baselines,
+    promotion=Promotion,
 )

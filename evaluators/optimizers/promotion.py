@@ -108,7 +108,7 @@ class Promotion(_Section):
     )
     constants: int = Field(
         default=13,
-        description="settings of its constants that each rule may try in the second table, as found first; 0 tunes none",
+        description="settings of its constants that each rule tries for the second table, its own first; 0 tunes none",
         ge=0,
         le=1000,
         json_schema_extra={"unit": "settings"},

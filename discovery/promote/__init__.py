@@ -1,0 +1,1 @@
+"""Promotion: from the elites of a run to entries of the library."""
