@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from evaluators import ranking
 from evaluators.ranking import bradley_terry, pairwise_wins, strengths
 
 NAN, INF = math.nan, math.inf
@@ -78,6 +79,28 @@ def test_who_wins_all_has_a_finite_strength(times):
     assert np.isfinite(found).all()
     assert np.all(np.diff(found) < 0)
     np.testing.assert_allclose(found, -found[::-1], atol=1e-6)
+
+
+@given(tournaments)
+def test_minorization_maximization_alone_finds_the_same(wins):
+    wins = wins % 6 + 1  # where no strength is extreme and the phantom not idle, it is quick
+    found = bradley_terry(wins, 2.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "_newton", lambda logs, *_: 1e3 - logs)  # a step that always leads down
+        np.testing.assert_allclose(bradley_terry(wins, 2.0), found, atol=1e-6)
+
+
+def test_wild_and_sparse_tournaments_are_fitted():
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        n = rng.integers(2, 12)
+        wins = rng.integers(0, 3, (n, n)) * 10.0 ** rng.uniform(-2, 4, (n, n)) * (rng.random((n, n)) < 0.6)
+        np.fill_diagonal(wins, 0)
+        prior = 10.0 ** rng.uniform(-3, 0)
+        found = bradley_terry(wins, prior)
+        # at the maximum all win as often as they are expected to, the phantom's few games apart
+        expected = ((wins + wins.T) * expit(found[:, None] - found[None, :])).sum(1)
+        assert np.all(np.abs(expected - wins.sum(1)) <= prior + 1e-5 * wins.sum())
 
 
 def test_two_players_by_hand():
