@@ -41,19 +41,18 @@ def name_of(candidate: Candidate) -> str:
     return f"#{candidate.id}"
 
 
-def measure(funnel: Funnel, finalists: Sequence[Candidate], shown: Mapping[str, Contender]) -> dict[str, Results]:
+def measure(funnel: Funnel, finalists: Sequence[Candidate]) -> dict[str, Results]:
     """Tunes and trains all rules on the held-out tasks.
 
     Args:
         funnel: the funnel that the finalists are from.
         finalists: rules that were found.
-        shown: further rules by name.
 
     Returns:
         The first table as `found` and, unless the settings tune no constants, the second as `tuned`.
     """
     settings, tasks = funnel.settings, funnel.settings.held_out
-    rules = {name: baseline(name) for name in settings.baselines} | dict(shown)
+    rules = {name: baseline(name) for name in settings.baselines}
     rules |= {name_of(one): one.contender for one in finalists}
     chosen = funnel.tune("held-out", rules, tasks)
     with_decay = {name_of(one): one.contender for one in finalists if reads_parameters(one.contender)}

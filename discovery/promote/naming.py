@@ -1,5 +1,7 @@
 """Names for the constants of a program, so that trials and exports may change them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from evaluators.optimizers.trials import Contender
@@ -18,15 +20,17 @@ def contender_of(text: str) -> Contender:
         text: a program.
     """
     program = parse(text, OPTIMIZER, LIBRARY)
-    sorts: dict[float, str] = {}
+    constants: dict[tuple[float, str], None] = {}  # one value may serve two purposes
     for _, op, args in program.statements:
-        for place, arg in enumerate(args):
-            if not isinstance(arg, str):
-                sorts.setdefault(arg, _sort(op, place, args))
-    names = _numbered(sorts, {name for name, _ in program.signature.inputs} | {s.target for s in program.statements})
-    head = tuple(Statement(name, COPY, (value,)) for value, name in names.items())
+        constants |= {(arg, _sort(op, i, args)): None for i, arg in enumerate(args) if not isinstance(arg, str)}
+    names = _numbered([*constants], {name for name, _ in program.signature.inputs} | {s[0] for s in program.statements})
+    head = tuple(Statement(name, COPY, (value,)) for (value, _), name in names.items())
     body = tuple(
-        Statement(target, op, tuple(arg if isinstance(arg, str) else names[arg] for arg in args))
+        Statement(
+            target,
+            op,
+            tuple(arg if isinstance(arg, str) else names[arg, _sort(op, i, args)] for i, arg in enumerate(args)),
+        )
         for target, op, args in program.statements
     )
     return Contender(render(Program(program.signature, (*head, *body), program.name), LIBRARY), tuple(names.values()))
@@ -40,14 +44,14 @@ def _sort(op: str, place: int, args: tuple[str | float, ...]) -> str:
     return "weight_decay" if op == "multiply" and "w" in args else "c"
 
 
-def _numbered(sorts: dict[float, str], taken: set[str]) -> dict[float, str]:
-    """Names by constant, none of them taken."""
-    names: dict[float, str] = {}
-    for value, sort in sorts.items():
-        alone = [*sorts.values()].count(sort) == 1
-        free = (name for name in ([sort] if alone else []) + [f"{sort}{k}" for k in range(1, 1000)])
-        names[value] = next(name for name in free if name not in taken)
-        taken.add(names[value])
+def _numbered(constants: Sequence[tuple[float, str]], taken: set[str]) -> dict[tuple[float, str], str]:
+    """Names by constant and sort, none of them taken."""
+    names: dict[tuple[float, str], str] = {}
+    for value, sort in constants:
+        alone = [other for _, other in constants].count(sort) == 1
+        free = ([sort] if alone else []) + [f"{sort}{k}" for k in range(1, len(constants) + len(taken) + 2)]
+        names[value, sort] = next(name for name in free if name not in taken)
+        taken.add(names[value, sort])
     return names
 
 

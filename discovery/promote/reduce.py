@@ -58,12 +58,14 @@ class Change(NamedTuple):
     Args:
         what: the change in words.
         graph: the program.
-        sort: operation, operations that its arguments are from, and the argument that takes its place.
+        sort: what changes have in common of which none is tried again once one of them was hopeless.
+        once: whether it need not be hopeless for that: refused is enough.
     """
 
     what: str
     graph: Graph
     sort: Hashable = None
+    once: bool = False
 
 
 def reduce(
@@ -90,8 +92,8 @@ def reduce(
     if shorter.size < trial.graph.size:
         trial.accepts(Change("rewritten over the reals", shorter))
     for digits in (1, 2):
-        for change in list(roundings(trial.graph, domain, digits)):
-            trial.accepts(change)
+        while any(trial.accepts(change) for change in list(roundings(trial.graph, domain, digits))):
+            pass
     return {
         "text": render(short_constants(program_of(trial.graph, domain), domain.dtype), domain.vocabulary),
         "size": trial.graph.size,
@@ -135,6 +137,8 @@ class _Trial:
             if min(costs) > HOPELESS or (count >= BLOCK and harmful(costs)):
                 break
         kept = len(costs) == self.replicates and not harmful(costs) and fmean(costs) <= self.margin
+        if not kept and change.once:
+            self._hopeless.add(change.sort)
         self.cuts.append(Cut(change.what, kept, change.graph.size, fmean(costs), half_width(costs), len(costs)))
         if kept:
             self.graph = change.graph
@@ -169,7 +173,7 @@ def knock_outs(graph: Graph, domain: Domain) -> Iterator[Change]:
             statements[place] = Statement(target, COPY, (arg,))
             smaller = _checked(Program(program.signature, tuple(statements), program.name), domain)
             if smaller is not None and smaller.size < graph.size:
-                sort = (op, origins, args.index(arg))
+                sort = (op, origins, args.index(arg))  # what the statement does, and to what
                 found.append(Change(f"{shown} became {target} = {_argument(arg)}", smaller, sort))
     yield from sorted(found, key=lambda change: change.graph.size)
 
@@ -187,7 +191,7 @@ def roundings(graph: Graph, domain: Domain, digits: int) -> Iterator[Change]:
         )
         changed = _checked(Program(program.signature, statements, program.name), domain)
         if changed is not None:
-            yield Change(f"{value:.6g} became {short:g}", changed)
+            yield Change(f"{value:.6g} became {short:g}", changed, (value, digits), once=True)
 
 
 def rounded(value: float, digits: int) -> float:
