@@ -63,7 +63,6 @@ class _Run:
 
     config: Config
     domain: Domain
-    starts: Sequence[str]
     elites: Sequence[tuple[Elite, str]]
     facts: Mapping[str, Any]
 
@@ -106,7 +105,7 @@ def promote(
     shelf = Path(library) if library is not None else place / "library"
     _refuse_unwritable(shelf)
     machine = describe()
-    with Ledger(place / LEDGER, about(run.config, run.starts, machine)) as ledger:
+    with Ledger(place / LEDGER, about(machine)) as ledger:
         candidates: list[Candidate] = []
         bench = Bench(
             ledger, run.config, chosen, workers, lambda phase, done, total: watch(View(phase, done, total, candidates))
@@ -153,7 +152,7 @@ def _read(folder: Path, settings: Mapping[str, Any] | None) -> _Run:
             "machine": store.meta.get("machine", {}),
             "search_tasks": list(config.evaluation.get("tasks", ())),
         }
-        return _Run(config, domain, tuple(store.meta["starts"]), elites, facts)
+        return _Run(config, domain, elites, facts)
 
 
 def _text(store: Store, id: int, domain: Domain, folder: Path) -> str:

@@ -333,10 +333,10 @@ def _best(trials: Sequence[Trial], losses: Sequence[float]) -> tuple[Trial | Non
 def alike(losses: Sequence[float], others: Sequence[float]) -> bool:
     """Whether two programs have the same losses at every learning rate, up to `SAME`."""
     a, b = np.array(losses), np.array(others)
-    if not (np.isfinite(a) == np.isfinite(b)).all():
-        return False
     finite = np.isfinite(a)
-    return bool((np.abs(a - b)[finite] <= SAME * np.abs(a)[finite]).all())
+    if not (finite == np.isfinite(b)).all():
+        return False
+    return bool((np.abs(a[finite] - b[finite]) <= SAME * np.abs(a[finite])).all())
 
 
 def _last_score(one: Candidate) -> float:

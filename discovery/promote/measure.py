@@ -15,7 +15,7 @@ from discovery.config import Config
 from discovery.device import cache_folder
 from discovery.executors import Executor, make_executor
 from discovery.promote import reduce, units
-from discovery.promote.units import PromotionWorker, Report, Simplify, Sweep
+from discovery.promote.units import PromotionWorker, Report, Score, Simplify, Sweep
 from evaluators.optimizers.promotion import Promotion
 from evaluators.optimizers.trials import task_of
 
@@ -106,6 +106,9 @@ class Bench:
             more["task"] = task_of(unit.task).digest
         if isinstance(unit, Report):
             more |= {"block": settings.block, "checkpoints": settings.checkpoints}
+        if isinstance(unit, Score | Simplify):
+            more |= {"domain": self.config.domain, "evaluation": self.config.evaluation}
+            more |= {"worst": self.config.archive.qd_offset}
         if isinstance(unit, Simplify):
             more |= {"replicates": settings.replicates, "margin": settings.margin}
         text = json.dumps([type(unit).__name__, unit, more], sort_keys=True)
@@ -120,8 +123,6 @@ def code_digest() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
-def about(config: Config, starts: Sequence[str], machine: Mapping[str, str]) -> dict[str, Any]:
-    """Returns what a ledger is of: the search (its budget aside, so that it may go on), the code and the machine."""
-    search = json.dumps([config.model_dump(mode="json", exclude={"budget", "workers", "promotion"}), list(starts)])
-    kept = {key: machine[key] for key in ("jax", "jaxlib", "numpy", "processor", "device")}
-    return {"search": hashlib.sha256(search.encode()).hexdigest()[:16], "code": code_digest(), **kept}
+def about(machine: Mapping[str, str]) -> dict[str, Any]:
+    """Returns what a ledger is of: the code and the machine; all else that a result depends on is in its key."""
+    return {"code": code_digest(), **{k: machine[k] for k in ("jax", "jaxlib", "numpy", "processor", "device")}}

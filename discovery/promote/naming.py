@@ -1,6 +1,7 @@
 """Names for the constants of a program, so that trials and exports may change them."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,38 +21,47 @@ def contender_of(text: str) -> Contender:
         text: a program.
     """
     program = parse(text, OPTIMIZER, LIBRARY)
-    constants: dict[tuple[float, str], None] = {}  # one value may serve two purposes
+    constants: dict[_Purpose, None] = {}
     for _, op, args in program.statements:
-        constants |= {(arg, _sort(op, i, args)): None for i, arg in enumerate(args) if not isinstance(arg, str)}
+        constants |= {_purpose(op, i, args): None for i, arg in enumerate(args) if not isinstance(arg, str)}
     names = _numbered([*constants], {name for name, _ in program.signature.inputs} | {s[0] for s in program.statements})
-    head = tuple(Statement(name, COPY, (value,)) for (value, _), name in names.items())
+    head = tuple(Statement(name, COPY, (float(purpose.value),)) for purpose, name in names.items())
     body = tuple(
         Statement(
             target,
             op,
-            tuple(arg if isinstance(arg, str) else names[arg, _sort(op, i, args)] for i, arg in enumerate(args)),
+            tuple(arg if isinstance(arg, str) else names[_purpose(op, i, args)] for i, arg in enumerate(args)),
         )
         for target, op, args in program.statements
     )
     return Contender(render(Program(program.signature, (*head, *body), program.name), LIBRARY), tuple(names.values()))
 
 
-def _sort(op: str, place: int, args: tuple[str | float, ...]) -> str:
+class _Purpose(NamedTuple):
+    """A constant and what it is for: one value may serve two purposes. As a text, for 0.0 == -0.0 in Python."""
+
+    value: str
+    sort: str
+
+
+def _purpose(op: str, place: int, args: tuple[str | float, ...]) -> _Purpose:
+    sort = "weight_decay" if op == "multiply" and "w" in args else "c"
     if op == "interpolate" and place == 2:
-        return "beta"
+        sort = "beta"
     if op == "clip_by_global_norm" and place == 1:
-        return "bound"
-    return "weight_decay" if op == "multiply" and "w" in args else "c"
+        sort = "bound"
+    return _Purpose(repr(args[place]), sort)
 
 
-def _numbered(constants: Sequence[tuple[float, str]], taken: set[str]) -> dict[tuple[float, str], str]:
-    """Names by constant and sort, none of them taken."""
-    names: dict[tuple[float, str], str] = {}
-    for value, sort in constants:
-        alone = [other for _, other in constants].count(sort) == 1
-        free = ([sort] if alone else []) + [f"{sort}{k}" for k in range(1, len(constants) + len(taken) + 2)]
-        names[value, sort] = next(name for name in free if name not in taken)
-        taken.add(names[value, sort])
+def _numbered(purposes: Sequence[_Purpose], taken: set[str]) -> dict[_Purpose, str]:
+    """Names by purpose, none of them taken."""
+    names: dict[_Purpose, str] = {}
+    for purpose in purposes:
+        sort = purpose.sort
+        alone = [other.sort for other in purposes].count(sort) == 1
+        free = ([sort] if alone else []) + [f"{sort}{k}" for k in range(1, len(purposes) + len(taken) + 2)]
+        names[purpose] = next(name for name in free if name not in taken)
+        taken.add(names[purpose])
     return names
 
 
