@@ -58,8 +58,8 @@ def test_what_costs_nothing_goes_and_what_is_worth_something_stays():
     rng = np.random.default_rng(0)
     noise = rng.normal(0.0, 0.01, 100)
 
-    def score(text, replicate):  # only the sign and the average matter
-        return noise[replicate] + ("sign" in text) + ("interpolate" in text) + 0.0 * size(text)
+    def score(text: str, replicate: int) -> float:  # only the sign and the average matter
+        return float(noise[replicate]) + ("sign" in text) + ("interpolate" in text)
 
     found = reduce(TEXT, DOMAIN, score, 12, 0.01)
     assert found["size"] == 2
@@ -340,9 +340,9 @@ def test_a_domain_without_held_out_tasks_is_refused(tmp_path):
 SMALL = {
     "top": 3,
     "replicates": 4,
-    "stages": [{"name": "larger", "tasks": ["small_task:linear"]}],
-    "held_out": ["small_task:regression"],
-    "baselines": ["adamw", "lion"],
+    "stages": [{"name": "larger", "tasks": ["small_task:regression"]}],
+    "held_out": ["small_task:linear"],
+    "baselines": ["adadelta", "lion"],
     "rates": [0.003, 0.02, 0.1, 0.3],
     "decays": [0.0, 0.1],
     "constants": 2,
@@ -354,10 +354,12 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
-    """A run on a task of two parameters."""
+    """A run on a task of few parameters."""
     folder = tmp_path_factory.mktemp("promote") / "run"
-    evaluation = {"tasks": ["small_task:linear"], "stages": [{"name": "only", "share": 1.0}]}
-    config = build({"budget": 96, "batch": 32, "start": ["sgd", "lion"], "evaluation": evaluation, "promotion": SMALL})
+    evaluation = {"tasks": ["small_task:regression"], "stages": [{"name": "only", "share": 1.0}]}
+    config = build(
+        {"budget": 96, "batch": 32, "start": ["sgd", "lion", "adam"], "evaluation": evaluation, "promotion": SMALL}
+    )
     with Run.create(config, folder) as run:
         run.execute()
     return folder
@@ -413,13 +415,12 @@ def test_sigkill(searched, tmp_path):
 def test_a_rule_that_passes_enters_the_library(searched, tmp_path):
     settings = {**SMALL, "gate": {"lead": 0, "gain": -2.0}}
     report = promote(searched, tmp_path / "out", tmp_path / "shelf", settings, workers=1)
-    if not report["finalists"]:
-        pytest.skip("the search found nothing that beats AdamW on a line")
+    assert report["promoted"]
     for name in report["promoted"].values():
         entry = library.load(name, tmp_path / "shelf")
         assert entry.card.scores
         assert entry.card.ablation
-        assert "Searched from sgd, lion" in entry.card.provenance
+        assert "Searched from sgd, lion, adam with seed 0" in entry.card.provenance
         assert (tmp_path / "out" / "rules" / f"{name}_torch.py").read_text() == entry.source("torch")
     again = promote(searched, tmp_path / "out", tmp_path / "shelf", settings, workers=1)
     assert again["promoted"] == report["promoted"], "what is in the library already stays"
@@ -431,16 +432,18 @@ def test_what_can_not_be_promoted_is_told_in_one_line(searched, tmp_path):
         pass
     with pytest.raises(ValueError, match="can't be promoted"):
         promote(tmp_path / "toy", workers=1)
-    evaluation = {"tasks": ["small_task:linear"]}
+    evaluation = {"tasks": ["small_task:regression"]}
     with Run.create(build({"start": ["sgd"], "evaluation": evaluation, "promotion": SMALL}), tmp_path / "none"):
         pass
     with pytest.raises(ValueError, match="must have elites to promote, got none"):
         promote(tmp_path / "none", workers=1)
     with pytest.raises(ValueError, match="must have a folder outside of its run"):
         promote(searched, searched / "inside", workers=1)
-    settings = {**SMALL, "stages": [], "held_out": ["small_task:linear"]}
-    with pytest.raises(ValueError, match="never saw, got 'small_task:linear'"):
+    settings = {**SMALL, "stages": [], "held_out": ["small_task:regression"]}
+    with pytest.raises(ValueError, match="never saw, got 'small_task:regression'"):
         promote(searched, tmp_path / "out", settings=settings, workers=1)
+    with pytest.raises(ValueError, match=r"a rule must be one of .* got 'adm'"):
+        promote(searched, tmp_path / "out", settings={**SMALL, "baselines": ["adm"]}, workers=1)
     with pytest.raises(ValueError, match="must be importable"):
         promote(searched, tmp_path / "out", settings={**SMALL, "held_out": ["nowhere:NAME"]}, workers=1)
     (tmp_path / "file").write_text("")

@@ -23,7 +23,7 @@ from discovery.config import Config
 from discovery.config import promotion as section
 from discovery.device import configure, describe
 from discovery.promote import entry, finals
-from discovery.promote.funnel import Candidate, Funnel
+from discovery.promote.funnel import Candidate, Funnel, baseline
 from discovery.promote.measure import Bench, about
 from discovery.promote.page import page
 from discovery.report import archive_of
@@ -101,7 +101,7 @@ def promote(
     chosen = section(run.config)
     if not isinstance(chosen, Promotion):
         raise ValueError(f"update rules can be promoted, got a run of the domain {run.config.domain!r}")
-    _check_tasks(chosen, run.facts["search_tasks"])
+    _check(chosen, run.facts["search_tasks"])
     shelf = Path(library) if library is not None else place / "library"
     _refuse_unwritable(shelf)
     machine = describe()
@@ -168,8 +168,10 @@ def _text(store: Store, id: int, domain: Domain, folder: Path) -> str:
         ) from None
 
 
-def _check_tasks(settings: Promotion, searched: Sequence[str]) -> None:
-    """Loads all tasks, before hours are spent, and refuses held-out ones that are none."""
+def _check(settings: Promotion, searched: Sequence[str]) -> None:
+    """Loads all baselines and tasks, before hours are spent, and refuses held-out ones that are none."""
+    for name in settings.baselines:
+        baseline(name)
     for name in settings.held_out:
         if name.partition("@")[0] in searched:
             raise ValueError(f"promotion.held_out must be tasks that the search never saw, got {name!r}; remove it")
