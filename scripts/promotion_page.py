@@ -212,7 +212,11 @@ def times(report: Mapping[str, Any]) -> list[str]:
     lines = ["| phase | wall (s) | work of both workers (s) |", "| --- | --- | --- |"]
     lines += [f"| {phase} | {t['wall']:.0f} | {t['work']:.0f} |" for phase, t in report["seconds"].items()]
     factor = race["seeds_without"] / max(1, race["seeds"])
-    return [*lines, "", f"Racing spent {race['seeds']} seeds instead of {race['seeds_without']}: {factor:.1f} times fewer."]
+    return [
+        *lines,
+        "",
+        f"Racing spent {race['seeds']} seeds instead of {race['seeds_without']}: {factor:.1f} times fewer.",
+    ]
 
 
 def validation(points: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -229,8 +233,12 @@ def summary(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
     lines = []
     for run, report in reports.items():
         passed = [f"{name} (`{promoted}`)" for name, promoted in report["promoted"].items()]
-        gains = [f"{100 * (1 - exp(-report['found']['gate'][name]['median_gain'])):.1f} %" for name in report["promoted"]]
-        told = ", ".join(f"{one}, {gain} lower test loss on the median task" for one, gain in zip(passed, gains, strict=True))
+        gains = [
+            f"{100 * (1 - exp(-report['found']['gate'][name]['median_gain'])):.1f} %" for name in report["promoted"]
+        ]
+        told = ", ".join(
+            f"{one}, {gain} lower test loss on the median task" for one, gain in zip(passed, gains, strict=True)
+        )
         against = report["settings"]["gate"]["against"] or report["settings"]["baselines"]
         lines.append(f"- `{run}`, gate against the best of {', '.join(against)}: {told or 'nothing passed'}.")
     return lines
@@ -244,7 +252,8 @@ def main(
     configure()
     folders = [path for path in sorted(work.iterdir()) if (path.with_name(path.name + "-promotion") / REPORT).exists()]
     reports = {
-        path.name: json.loads((path.with_name(path.name + "-promotion") / REPORT).read_text("utf-8")) for path in folders
+        path.name: json.loads((path.with_name(path.name + "-promotion") / REPORT).read_text("utf-8"))
+        for path in folders
     }
     lines = [
         "# Promotion",

@@ -322,6 +322,8 @@ def test_a_better_rule_never_fails_where_a_worse_one_passes(means, place):
         ({"decays": [0.1]}, "promotion.decays must have zero"),
         ({"seeds": 7}, "promotion.seeds must be whole blocks of 5"),
         ({"held_out": ["digits_mlp_10x"]}, "promotion.held_out must be apart from the stages"),
+        ({"seeds": 5}, "promotion.gate must be one that a rule can pass, got 5 seeds"),
+        ({"stages": [{"name": "proxy", "tasks": ["char_lm_10x"]}]}, "must not be named like a phase"),
         ({"heldout": []}, "unknown key 'promotion.heldout'; did you mean 'held_out'"),
     ],
 )

@@ -69,7 +69,7 @@ class Bench:
                 entry = {"phase": phase, "seconds": finished.seconds, "result": finished.results}
                 self.ledger.add(self._key(finished.unit), entry)
                 self._watch(phase, done + number + 1, total)
-            self.ledger.add(f"wall {phase} {len(list(self.ledger))}", time.perf_counter() - began)
+            self.ledger.add(f"wall {len(list(self.ledger))} {phase}", time.perf_counter() - began)
         return [self.ledger[key]["result"] for key in keys]
 
     def seconds(self) -> dict[str, dict[str, float]]:
@@ -77,11 +77,10 @@ class Bench:
         found: dict[str, dict[str, float]] = {}
         for key in self.ledger:
             value = self.ledger[key]
-            phase, sort, spent = (
-                (key.split()[1], "wall", value)
-                if key.startswith("wall ")
-                else (value["phase"], "work", value["seconds"])
-            )
+            if key.startswith("wall "):
+                phase, sort, spent = key.split(" ", 2)[2], "wall", value
+            else:
+                phase, sort, spent = value["phase"], "work", value["seconds"]
             times = found.setdefault(phase, {"wall": 0.0, "work": 0.0})
             times[sort] += spent
         return found

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 RATES = tuple(10.0 ** (half / 2) for half in range(-12, 1))
 """Half decades from 10^-6 to 1: a rule that takes the root of its learning rate wants the square of the usual ones."""
 
+PHASES = ("choice", "simplify", "proxy", "held-out", "constants")
+"""What a promotion does beside its stages."""
+
 _Rate = Annotated[float, Field(gt=0.0)]
 
 
@@ -154,10 +157,21 @@ class Promotion(_Section):
             raise ValueError(
                 f"promotion.seeds must be whole blocks of {self.block} seeds, got {self.seeds}; change one of them"
             )
+        self._check_gate()
         names = [stage.name for stage in self.stages]
+        taken = next((name for name in names if name in PHASES), None)
+        if taken is not None:
+            raise ValueError(f"promotion.stages must not be named like a phase ({', '.join(PHASES)}), got {taken!r}")
         for what, found in (("stages", names), ("held_out", self.held_out), ("baselines", self.baselines)):
             if len(set(found)) < len(found):
                 raise ValueError(f"promotion.{what} must name each once, got {list(found)}; remove one")
+        used = {task.partition("@")[0] for stage in self.stages for task in stage.tasks}
+        shared = [task for task in self.held_out if task.partition("@")[0] in used]
+        if shared:
+            raise ValueError(f"promotion.held_out must be apart from the stages, got {shared[0]!r} in both; remove one")
+        return self
+
+    def _check_gate(self) -> None:
         foreign = [name for name in self.gate.against or () if name not in self.baselines]
         if foreign:
             raise ValueError(
@@ -168,8 +182,10 @@ class Promotion(_Section):
                 f"promotion.gate.lead must be one that a rule can reach, at most the {len(self.held_out)} held-out "
                 f"tasks, got {self.gate.lead}; lower it"
             )
-        used = {task.partition("@")[0] for stage in self.stages for task in stage.tasks}
-        shared = [task for task in self.held_out if task.partition("@")[0] in used]
-        if shared:
-            raise ValueError(f"promotion.held_out must be apart from the stages, got {shared[0]!r} in both; remove one")
-        return self
+        # the smallest p-value of a sign-flip test, and Holm's correction for one finalist on all tasks
+        least = 2.0 ** (1 - self.seeds) * len(self.held_out)
+        if self.gate.lead > 0 and least > 1.0 - self.confidence:
+            raise ValueError(
+                f"promotion.gate must be one that a rule can pass, got {self.seeds} seeds, of which no difference is "
+                f"significant on {len(self.held_out)} tasks; raise promotion.seeds"
+            )
