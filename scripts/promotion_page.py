@@ -2,8 +2,8 @@
 
     python scripts/promotion_page.py WORK --out docs/promotion.md
 
-WORK holds runs, and for each the folder `<run>-promotion` that `pride promote` made. Where a run has no validation curve
-of its own, the best programs that it had over time are judged here, as the curve would have.
+WORK holds runs, and for each the folder `<run>-promotion` that `pride promote` made. The best programs that a run had
+over time are judged here as its validation curve would have.
 """
 
 import json
@@ -66,16 +66,16 @@ def section(folder: Path, report: Mapping[str, Any]) -> list[str]:
         f"## From {', '.join(run['start'])}",
         "",
         f"`pride run configs/{folder.name}.yaml`, seed {run['seed']}: {run['candidates']:,} candidates,",
-        f"{run['evaluations']:,} evaluations, {run['seconds'] / 60:.0f} minutes on {run['machine']['processor']}, 2 cores,",
-        f"commit {run['machine']['commit']}. Promoted {report['date']}, {report['machine']['commit']}.",
+        f"{run['evaluations']:,} evaluations, {run['seconds'] / 60:.0f} minutes on {run['machine']['processor']},",
+        f"2 cores, commit {run['machine']['commit']}. Promoted {report['date']}, {report['machine']['commit']}.",
         "",
         *verdict(report),
         "",
         "### Where the candidates fell",
         "",
         f"{len(entered)} entered, {sum(not one['fell'] for one in entered)} came to the held-out tasks. Score in the",
-        "search, operations before and after simplification, then the mean paired score against AdamW at each stage with",
-        "its bootstrap interval and the seeds spent.",
+        "search, operations after simplification, then the mean paired score against AdamW at each stage with its",
+        "bootstrap interval and the seeds spent.",
         "",
         *candidates(report),
         "",
@@ -89,15 +89,15 @@ def section(folder: Path, report: Mapping[str, Any]) -> list[str]:
         "",
         "### Against the best tuned baseline",
         "",
-        "log(test loss of the best of the baselines, by validation loss / the rule's), mean over paired seeds with a 95 %",
-        "bootstrap interval; `*`: significant after Holm's correction over all rows of the table (sign-flip test).",
+        "log(test loss of the best of the baselines, by validation loss / the rule's), mean over paired seeds with a",
+        "95 % bootstrap interval; `*`: significant after Holm's correction over all of the table (sign-flip test).",
         "",
         *against(report),
         "",
         "### Ranking",
         "",
-        "Bradley-Terry log-strengths over all pairs, tasks and seeds, with a bootstrap interval over tasks; steps to target",
-        "as the share of the area under the performance profile (1: always the fastest to the median baseline's loss).",
+        "Bradley-Terry log-strengths over all pairs, tasks and seeds, with a bootstrap interval over tasks; steps to",
+        "target as the share of the area under the performance profile (1: always first at the median baseline's loss).",
         "",
         *ranking(report),
         "",
@@ -107,7 +107,7 @@ def section(folder: Path, report: Mapping[str, Any]) -> list[str]:
         "",
         "### Does the search overfit?",
         "",
-        "The best program so far, in the search and on the tasks of ten times the size (3 seeds, against AdamW tuned there).",
+        "The best program so far, in the search and on tasks of ten times the size (3 seeds, against AdamW tuned there).",
         "",
         *validation(curve(folder)),
     ]
@@ -259,8 +259,8 @@ def main(
         "# Promotion",
         "",
         f"`pride promote`, then `python scripts/promotion_page.py WORK`, {time.strftime('%Y-%m-%d')},",
-        f"{describe()['processor']}, 2 cores. Every rule had the same trials of learning rate and decoupled weight decay, chosen",
-        "by validation loss from one seed, reported by test loss from 20 others on which nothing was chosen.",
+        f"{describe()['processor']}, 2 cores. Every rule had the same trials of learning rate and decoupled weight decay,",
+        "chosen by validation loss from one seed, reported by test loss from 20 others on which nothing was chosen.",
         "",
         *summary(reports),
         "",
