@@ -58,6 +58,8 @@ class Domain:
             baselines; None where programs leave nothing open.
         baselines: finds the baselines anew, given the same: figures by name, one baseline each; None where scores
             compare with none.
+        validator: makes the judge of larger tasks that breeding never sees, given the same; all its stages run, and
+            its score tells whether a search overfits. None where the domain has no larger tasks.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Domain:
     inputs: tuple[str, ...]
     wide_evaluator: Callable[[Any, str | None], Evaluator] | None = None
     baselines: Callable[[Any, str | None], Mapping[str, Mapping[str, Any]]] | None = None
+    validator: Callable[[Any, str | None], Evaluator] | None = None
 
 
 def names() -> tuple[str, ...]:
