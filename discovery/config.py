@@ -217,7 +217,8 @@ class Config(Section):
     hurdle: Hurdle = setting(Hurdle(), "Stops weak candidates after a cheap stage")
     restart: Restart = setting(Restart(), "Begins anew where the search stands still; the archive stays")
     validation: Validation = setting(
-        Validation(), "Judges the best so far on larger tasks that breeding never sees: does the search overfit?"
+        Validation(),
+        "Judges the best so far on larger tasks that breeding never sees, to tell when the search overfits",
     )
     evaluation: dict[str, Any] = setting({}, "The domain's own settings: tasks, stages, seeds, learning rates")
 

@@ -234,13 +234,13 @@ def failures(invalid: int, by_status: Mapping[str, int]) -> str:
 
 
 def validation(points: Sequence[Point], overfits: bool) -> str:
-    """Returns the last and the best point of the validation curve, each with its score in the search, in words."""
+    """Returns the last point of the validation curve, beside its score in the search, and the best one in words."""
     if not points:
         return "none yet"
     last, best = points[-1], best_of(points)
-    told = f"{_validated(last)} beside {last.score:+.4f} (#{last.program})"
-    if best is not None and best.program != last.program:
-        told += f", best {_validated(best)} beside {best.score:+.4f} (#{best.program}, batch {best.batch:,})"
+    told = f"{_validated(last)} (#{last.program}, in the search {last.score:+.4f})"
+    if best is not None:
+        told += f", best {_validated(best)} (#{best.program}, batch {best.batch:,})"
     return f"{told}, overfitting" if overfits else told
 
 
