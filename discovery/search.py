@@ -25,9 +25,9 @@ from discovery.plan import Hurdles, Plan, make_plan
 from discovery.population import Population
 from discovery.progress import Best
 from discovery.strategies import Scored
-from discovery.validation import FIGURE, REPLICATE, Curve
+from discovery.validation import FIGURE, Curve
 from discovery.worker import Bred, Item, Judged
-from evaluators.domain import Domain
+from evaluators.domain import VALIDATION_REPLICATE, Domain
 from evaluators.domain import load as load_domain
 from primitives.emit.text import emit_text
 from primitives.names import nearest
@@ -144,7 +144,9 @@ class Search:
     def validation(self) -> Item | None:
         """Returns the evaluation on larger tasks that the validation curve waits for, if there is one."""
         point = self.curve.to_judge()
-        return None if point is None else Item(point.behaviour, self.text(point.program), REPLICATE, (), True, True)
+        if point is None:
+            return None
+        return Item(point.behaviour, self.text(point.program), VALIDATION_REPLICATE, (), True, True)
 
     # --- after the workers ---------------------------------------------------------------------------------------
 

@@ -15,9 +15,6 @@ from archive.evaluation import Evaluation, Status
 from discovery.config import Config
 from evaluators.domain import Domain, Evaluator
 
-REPLICATE = 10_000
-"""The replicate of all validation, so that its figures compare; search takes those below 1,000, promotion others."""
-
 FIGURE = "validation"
 """Key in the store's `meta` of the figure that came last: it comes between two merges, and a kill must not lose it."""
 

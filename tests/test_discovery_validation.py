@@ -21,8 +21,9 @@ from discovery.display import Sparkline, line, panel, sparkline
 from discovery.executors.in_process import InProcess
 from discovery.report import best_validated, summary
 from discovery.run import Run
-from discovery.validation import REPLICATE, Curve, Point
+from discovery.validation import Curve, Point
 from discovery.worker import Worker
+from evaluators.domain import VALIDATION_REPLICATE
 from evaluators.forms import canonical_graph
 from primitives.fingerprint import fingerprint
 from primitives.ops import LIBRARY
@@ -150,7 +151,7 @@ def test_the_same_curve_and_archive_in_any_order_and_in_pieces(tmp_path, changes
     for batch in range(len(whole["batches"])):
         with Run.resume(tmp_path / "pieces") as run, pytest.raises(KeyboardInterrupt):
             run.execute(watch=interrupt_at(batch))
-    assert {replicate for _, replicate in judged} == {REPLICATE}
+    assert {replicate for _, replicate in judged} == {VALIDATION_REPLICATE}
     assert len(set(judged)) == len(judged), "a resumed run repeats no validation"
     with Run.resume(tmp_path / "pieces") as run:
         assert run.execute().finished
@@ -171,7 +172,7 @@ def test_the_curve_shows_the_best_after_every_so_many_batches(tmp_path):
         assert [(p.program, p.score) for p in points] == [best[p.batch] for p in points]
         for point in points:
             graph = canonical_graph(run.search.text(point.program), toy.DOMAIN)
-            assert validator.evaluate(graph, REPLICATE).score == point.validation
+            assert validator.evaluate(graph, VALIDATION_REPLICATE).score == point.validation
     assert best_validated(tmp_path / "run") == max(points, key=lambda p: p.validation or 0.0)
 
 
@@ -363,7 +364,9 @@ def test_update_rules_are_judged_on_larger_tasks(tmp_path):
         first = run.search.curve.points[0]
         larger = worker._validator
         assert isinstance(larger, Judge)
-        found = larger.evaluate(canonical_graph(run.search.text(first.program), run.search.domain), REPLICATE)
+        found = larger.evaluate(
+            canonical_graph(run.search.text(first.program), run.search.domain), VALIDATION_REPLICATE
+        )
     assert (set(found.tasks), found.score) == ({"regression"}, first.validation)
     points = summary(tmp_path / "run")["validation"]
     assert [point["batch"] for point in points][:2] == [0, 1]

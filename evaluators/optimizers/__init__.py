@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from archive.descriptor import Descriptor
-from evaluators.domain import Domain, Evaluator
+from evaluators.domain import VALIDATION_REPLICATE, Domain, Evaluator
 from evaluators.optimizers.options import Options, Stage
 from primitives.fingerprint import fingerprint, optimizer_probe
 from primitives.graph import Graph
@@ -61,7 +61,8 @@ def _validator(options: Options, cache: str | None) -> Evaluator:
     from evaluators.optimizers.judge import Judge
 
     stage = Stage(name="validation", share=1.0, seeds=VALIDATION_SEEDS)
-    return Judge(options.model_copy(update={"tasks": options.validation_tasks, "stages": (stage,)}), cache)
+    larger = options.model_copy(update={"tasks": options.validation_tasks, "stages": (stage,)})
+    return Judge(larger, cache, replicate=VALIDATION_REPLICATE)
 
 
 DOMAIN = Domain(
