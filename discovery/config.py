@@ -221,6 +221,10 @@ class Config(Section):
         "Judges the best so far on larger tasks that breeding never sees, to tell when the search overfits",
     )
     evaluation: dict[str, Any] = setting({}, "The domain's own settings: tasks, stages, seeds, learning rates")
+    promotion: dict[str, Any] = setting(
+        {},
+        "The domain's own settings of `pride promote`: stages, held-out tasks, baselines, gate; no part of the search",
+    )
 
     @property
     def restarts(self) -> bool:
@@ -243,3 +247,15 @@ def options(config: Config) -> BaseModel:
         ValueError: an unknown domain, an unknown key, a value out of range.
     """
     return validate(load(config.domain).options, config.evaluation, prefix="evaluation")
+
+
+def promotion(config: Config) -> BaseModel:
+    """Returns the section `promotion` as the model that the domain declares.
+
+    Raises:
+        ValueError: an unknown domain or one whose programs are not promoted, an unknown key, a value out of range.
+    """
+    model = load(config.domain).promotion
+    if model is None:
+        raise ValueError(f"programs of the domain {config.domain!r} can't be promoted: it has no held-out tasks")
+    return validate(model, config.promotion, prefix="promotion")

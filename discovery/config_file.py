@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel
 
 from discovery import proposers, strategies
-from discovery.config import Config, options
+from discovery.config import Config, options, promotion
 from discovery.settings import commented, override, read_yaml, validate
 from evaluators.domain import load
 from primitives.names import nearest
@@ -36,6 +36,7 @@ def build(data: Mapping[str, Any], where: str = "") -> Config:
             "start": config.start or domain.start,
             "inputs": config.inputs or domain.inputs,
             "evaluation": resolved["evaluation"],
+            "promotion": resolved.get("promotion", {}),
             "proposer": config.proposer.model_copy(update={"options": resolved["proposer.options"]}),
         }
     )
@@ -45,17 +46,18 @@ def sections(config: Config) -> dict[str, BaseModel]:
     """Returns the sections of the configuration that plug-ins declare, by dotted key.
 
     Returns:
-        `evaluation`, as the domain's options, and `proposer.options`.
+        `evaluation`, as the domain's options, `proposer.options`, and `promotion` where the domain has it.
 
     Raises:
         ValueError: an unknown plug-in, an unknown key, a value out of range.
     """
     strategies.load(config.strategy.name)
     proposer = proposers.load(config.proposer.name)
-    return {
+    found = {
         "evaluation": options(config),
         "proposer.options": validate(proposer.options, config.proposer.options, prefix="proposer.options"),
     }
+    return found | ({"promotion": promotion(config)} if load(config.domain).promotion or config.promotion else {})
 
 
 def _check_inputs(config: Config) -> None:

@@ -43,7 +43,7 @@ def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
         domain = load(config.domain)
         last = store.last_batch
         figures: dict[str, Any] = store.progress(last)[last] if last >= 0 else {}
-        grid = _grid(store, config, domain)
+        grid = archive_of(store, config, domain)
         statistics = grid.statistics(config.archive.qd_offset)
         best = [_elite(store, elite, domain) for elite in grid.ranked()[:top]]
         counters: dict[str, int] = store.state().get("counters", {})
@@ -85,7 +85,8 @@ def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
         }
 
 
-def _grid(store: Store, config: Config, domain: Domain) -> Grid:
+def archive_of(store: Store, config: Config, domain: Domain) -> Grid:
+    """Returns the archive of a run as it stands in its store."""
     grid = Grid(axes(config, domain), config.archive.depth, config.archive.pessimism)
     grid.restore(store.elites())
     return grid

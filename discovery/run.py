@@ -5,12 +5,12 @@ order of batches and slots before anything depends on them, and one transaction 
 need; so a run is a function of configuration and seed, and a killed run goes on as if nothing had been.
 """
 
-import os
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from archive.cache import Hit, Layer
@@ -21,14 +21,14 @@ from discovery.budget import Budget, parse_budget
 from discovery.config import Config
 from discovery.config_file import build, dump
 from discovery.device import cache_folder, configure, describe
-from discovery.executors import Executor
+from discovery.executors import Executor, Finished, make_executor
 from discovery.plan import Plan
 from discovery.progress import Best, Progress
 from discovery.search import Search, axes
 from discovery.settings import read_yaml
 from discovery.starts import load_starts
 from discovery.validation import FIGURE, Point, figure_of, validator
-from discovery.worker import Bred, BreedUnit, EvaluateUnit, Finished, Judged, Worker
+from discovery.worker import Bred, BreedUnit, EvaluateUnit, Judged, Worker
 from evaluators.domain import load as load_domain
 
 UNIT_SECONDS = 0.1
@@ -181,7 +181,7 @@ class Run:
         self.store.set_meta("finished", False)
         began = time.perf_counter()
         try:
-            pool = executor or make_executor(workers, self.config, self.search.starts, self.proposer)
+            pool = executor or pool_of(self.config, self.search.starts, self.proposer, workers)
             try:
                 pool.warm_up()
                 self._is_untried = False
@@ -375,25 +375,16 @@ def stored_config(store: Store) -> Config:
     return build(read_yaml(store.meta["config"], str(store.folder)), str(store.folder))
 
 
-def make_executor(workers: int | None, config: Config, starts: Sequence[str], proposer: str) -> Executor:
-    """Returns where units run.
+def pool_of(config: Config, starts: Sequence[str], proposer: str, workers: int | None = None) -> Executor:
+    """Returns the workers of a search.
 
     Args:
-        workers: 1 is this process, more are actors on a local Ray; None takes the configuration's, or one a core.
         config: configuration of the run.
         starts: texts of the start programs.
         proposer: name of the proposer.
+        workers: processes that share the work; None takes the configuration's, or one a core.
     """
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers must be at least 1, or None for one a core, got {workers}")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = workers or config.workers or cores
     cache = str(cache_folder() / "baselines")
-    if wanted == 1:
-        from discovery.executors.in_process import InProcess
-
-        configure()
-        return InProcess(Worker(config, starts, proposer, cache))
-    from discovery.executors.ray_local import RayLocal
-
-    return RayLocal(wanted, config, tuple(starts), proposer, cache)
+    return make_executor(
+        config.workers if workers is None else workers, partial(Worker, config, tuple(starts), proposer, cache)
+    )

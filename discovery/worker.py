@@ -3,7 +3,6 @@
 import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite, isnan, nan
 from typing import Any, NamedTuple, TypeVar
@@ -12,6 +11,7 @@ import numpy as np
 
 from archive.evaluation import Evaluation, Status
 from discovery.config import Config, options
+from discovery.executors import Finished
 from discovery.proposers import Space
 from discovery.proposers import load as load_proposer
 from discovery.settings import validate
@@ -100,15 +100,6 @@ class Judged(NamedTuple):
 
     behaviour: int
     evaluation: Evaluation
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A unit's result: Bred of every slot or Judged of every item, and the seconds it took."""
-
-    unit: BreedUnit | EvaluateUnit
-    results: Sequence[Bred] | Sequence[Judged]
-    seconds: float
 
 
 def _assigned(program: Program, names: Sequence[str]) -> list[tuple[str, str]]:

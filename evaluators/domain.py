@@ -64,6 +64,7 @@ class Domain:
         validator: makes the judge of larger tasks that breeding never sees, given the same; all its stages run, on
             VALIDATION_REPLICATE, and its score tells whether a search overfits. None where the domain has no larger
             tasks.
+        promotion: pydantic model of the section `promotion` of the configuration; None where programs are not promoted.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Domain:
     wide_evaluator: Callable[[Any, str | None], Evaluator] | None = None
     baselines: Callable[[Any, str | None], Mapping[str, Mapping[str, Any]]] | None = None
     validator: Callable[[Any, str | None], Evaluator] | None = None
+    promotion: type[BaseModel] | None = None
 
 
 def names() -> tuple[str, ...]:

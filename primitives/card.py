@@ -82,7 +82,7 @@ LEARNING_RATE = HyperParameter("learning_rate", None, Interval(0.0, inf, low_ope
 """What is known of the learning rate of any rule."""
 
 
-TEXTS = ("title", "summary", "mathematics", "source", "advice")
+TEXTS = ("title", "summary", "mathematics", "source", "advice", "provenance", "scores", "ablation")
 """The fields of a card that are text for people."""
 
 
@@ -99,6 +99,9 @@ class Card:
         hyperparameters: its named constants.
         source: where it comes from.
         advice: when to use it and how to tune it.
+        provenance: of a rule that was found: by which search, and how it got here.
+        scores: how it did on tasks that the search never saw, with intervals.
+        ablation: what it can do without, and what each of its statements is worth.
     """
 
     name: str
@@ -109,6 +112,9 @@ class Card:
     hyperparameters: tuple[HyperParameter, ...] = ()
     source: str = ""
     advice: str = ""
+    provenance: str = ""
+    scores: str = ""
+    ablation: str = ""
 
     @property
     def heading(self) -> str:

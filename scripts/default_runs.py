@@ -152,7 +152,7 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="Searches.")] = 5,
     config: Annotated[str, typer.Option(help="Configuration of the searches.")] = "optimizers",
     settings: Annotated[list[str] | None, typer.Option("--set", help="Change a setting, key=value.")] = None,
-    task: Annotated[list[str] | None, typer.Option(help="Larger tasks; default: all held-out ones that are.")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Larger tasks; default: five held-out ones.")] = None,
     replicates: Annotated[int, typer.Option(min=1, help="Seeds that are reported on the larger tasks.")] = 5,
     out: Annotated[Path, typer.Option(help="Page; the figures stand beside it.")] = Path("docs/default_runs.md"),
     job: Annotated[str | None, typer.Option(hidden=True)] = None,
@@ -162,7 +162,7 @@ def main(
         jobs.work_off(job, work, lambda kind, detail: (judge if kind == "judge" else transfer.train)(detail))
         return
     chosen = list(settings or ())
-    tasks = task or transfer.larger()
+    tasks = task or list(transfer.LARGER)
     if not all((work / f"default-{seed}").exists() for seed in range(seeds)):
         # so that no search has to compile and to tune the baselines first
         _pride("score", "adamw", "--config", config, *_assigned(chosen))

@@ -26,7 +26,7 @@ from evaluators.domain import load
 from evaluators.forms import canonical_graph, canonical_text
 from evaluators.optimizers import WIDE
 from evaluators.optimizers.baselines import adamw, best_rate
-from evaluators.optimizers.tasks import HELD_OUT_TASKS, SEARCH_TASKS, load_task
+from evaluators.optimizers.tasks import load_task
 from evaluators.optimizers.training import Carry, Interpreted, interpreter, start, trainer
 from primitives.encode import Capacity
 from primitives.graph import Graph
@@ -34,6 +34,8 @@ from primitives.graph import Graph
 RATES = tuple(rate for rate in WIDE if rate <= 1.0)
 """Half decades from 10^-6 to 1: a rule that takes the root of its learning rate wants the square of the usual ones."""
 DECAYS = (0.0, 0.1, 1.0, 10.0)
+LARGER = ("mnist_autoencoder", "mnist_mlp", "digits_deep_mlp", "char_lm_large", "mnist_cnn")
+"""Held-out tasks with more parameters than any search task, largest first: those of `docs/default_runs.md`."""
 TUNING = 1000
 """The replicate that trials are chosen on; the one behind it is reported. Searches and their judgement use none."""
 BASELINES: dict[str, list[tuple[float, float]]] = {
@@ -81,13 +83,6 @@ def run(
     for result in jobs.run(parts, work, script, None):
         found.setdefault(result["task"], {})[result["rule"]] = result
     return found
-
-
-def larger() -> list[str]:
-    """Held-out tasks with more parameters than any search task, largest first."""
-    most = max(make().layout.size for make in SEARCH_TASKS.values())
-    sizes = {name: make().layout.size for name, make in HELD_OUT_TASKS.items()}
-    return sorted((name for name in sizes if sizes[name] > most), key=lambda name: -sizes[name])
 
 
 # --- training ---------------------------------------------------------------------------------------------------------

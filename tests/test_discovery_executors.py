@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from runs import configuration, contents, execute
 from archive.store import Store
 from discovery.config_file import build, dump
 from discovery.executors.in_process import InProcess
-from discovery.run import Run, make_executor
+from discovery.run import Run, pool_of
 from discovery.worker import BreedUnit, EvaluateUnit, Item, Worker
 
 ROOT = Path(__file__).parent.parent
@@ -71,7 +72,7 @@ def test_one_worker_is_this_process(tmp_path):
     config = configuration(workers=1)
     starts = texts_of(config, tmp_path / "run")
     for wanted in (1, None):
-        executor = make_executor(wanted, config, starts, "mutation")
+        executor = pool_of(config, starts, "mutation", wanted)
         assert isinstance(executor, InProcess)
         assert executor.workers == 1
 
@@ -91,16 +92,16 @@ def test_ray_gives_the_archive_of_one_process_whoever_dies(tmp_path, capfd):
     handler = signal.getsignal(signal.SIGTERM)
     config = configuration(**changes, evaluation={"deaths": deaths, "graves": str(graves)})
     with Run.create(config, tmp_path / "run") as run:
-        pool = RayLocal(2, config, run.search.starts, run.proposer, None)
+        pool = RayLocal(2, partial(Worker, config, run.search.starts, run.proposer, None))
         try:
             assert signal.getsignal(signal.SIGTERM) is handler
             assert "PYTHONPATH" not in os.environ or str(ROOT / "tests") not in os.environ["PYTHONPATH"].split(":")
             with pytest.raises(ValueError, match=r"a run must have a Ray of its own.*call ray.shutdown\(\) first"):
-                RayLocal(2, config, run.search.starts, run.proposer, None)
+                RayLocal(2, partial(Worker, config, run.search.starts, run.proposer, None))
             pool.warm_up()
             item = Item(0, run.search.starts[0], 0, (), False)
             pool.submit(EvaluateUnit(0, (item,) * 10))  # one evaluation in ten is deadly
-            with pytest.raises(ValueError, match=f"got {ATTEMPTS} that died of one unit of batch 0 .*then resume"):
+            with pytest.raises(ValueError, match=f"got {ATTEMPTS} that died of one unit .*then resume"):
                 pool.next()
             assert len(list(graves.iterdir())) == ATTEMPTS
             run.execute(executor=pool)

@@ -174,7 +174,7 @@ def test_whether_a_run_is_finished_is_stored(tmp_path):
 def test_a_finished_run_starts_no_workers(tmp_path, monkeypatch):
     with Run.create(configuration(budget=16), tmp_path / "run") as run:
         run.execute()
-        monkeypatch.setattr("discovery.run.make_executor", lambda *args: pytest.fail("workers were started"))
+        monkeypatch.setattr("discovery.run.pool_of", lambda *args: pytest.fail("workers were started"))
         assert run.execute(workers=8).finished
 
 

@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -12,26 +13,35 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.optimize
 import scipy.signal
 import sklearn.datasets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluators.optimizers import data
-from evaluators.optimizers.task import LEARNING_RATES, Task, check
-from evaluators.optimizers.tasks import HELD_OUT_TASKS, SEARCH_TASKS, load_task
+from evaluators.optimizers.task import LARGE_LEARNING_RATES, LEARNING_RATES, Task, check
+from evaluators.optimizers.tasks import HELD_OUT_TASKS, LARGER_TASKS, SEARCH_TASKS, attention, load_task
 from evaluators.optimizers.tasks.networks import convolve, cross_entropy, dense, normal
+from evaluators.optimizers.tasks.terrain import AHEAD, BLOCK, CONTEXT
 from primitives.layout import Layout
 
 ROOT = Path(__file__).parents[1]
-ALL = [*SEARCH_TASKS, *HELD_OUT_TASKS]
+ALL = [*SEARCH_TASKS, *LARGER_TASKS, *HELD_OUT_TASKS]
 CLASSES = {
     "digits_mlp": 10,
     "digits_deep_mlp": 10,
     "mnist_mlp": 10,
     "mnist_cnn": 10,
+    "mnist_deep_mlp": 10,
+    "digits_mlp_10x": 10,
+    "digits_mlp_100x": 10,
+    "digits_vit": 10,
     "char_lm": 48,
+    "char_lm_10x": 48,
+    "char_lm_100x": 48,
     "char_lm_large": 48,
+    "char_transformer": 48,
     "breast_cancer_logistic": 2,
 }
 SOURCES = [value for value in vars(data).values() if isinstance(value, data.Source)]
@@ -183,11 +193,99 @@ def test_search_tasks_are_small_but_no_smaller_than_a_gradient_needs(name: str) 
     assert t.learning_rates == LEARNING_RATES
 
 
+@pytest.mark.parametrize("name", LARGER_TASKS)
+def test_larger_tasks_have_the_compute_that_they_state(name: str) -> None:
+    """Compute is parameters * steps * batch."""
+    small, times = name.rsplit("_", 1)
+    large, search = (t.layout.size * t.steps * t.batch for t in (task(name), task(small)))
+    low, high = {"10x": (8, 13), "100x": (80, 125)}[times]
+    assert small in SEARCH_TASKS
+    assert low <= large / search <= high
+    assert task(name).learning_rates == LARGE_LEARNING_RATES
+
+
+@pytest.mark.parametrize("name", [name for name in LARGER_TASKS if name.startswith("digits")])
+def test_larger_tasks_have_the_images_of_the_search(name: str) -> None:
+    small = task(name.rsplit("_", 1)[0])
+    for split, arrays in task(name).splits.items():
+        np.testing.assert_array_equal(arrays[0], small.splits[split][0])
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_lanes_are_half_decades(name: str) -> None:
     exponents = 2 * np.log10(task(name).learning_rates)
     np.testing.assert_allclose(exponents, np.round(exponents), atol=1e-9)
     np.testing.assert_allclose(np.diff(exponents), 1)
+
+
+# Logistic regression, of which the optimum is known
+
+
+@cache
+def logistic() -> tuple[Task, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]]:
+    """Breast cancer, and its training loss and gradient in float64."""
+    t = task("breast_cancer_logistic")
+    with jax.enable_x64(True):
+        train = tuple(jnp.asarray(array, jnp.float64 if array.dtype == np.float32 else None) for array in t.train)
+        run = QUICKLY_COMPILED(jax.value_and_grad(lambda w: t.loss(w, train)))
+
+    def evaluate(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with jax.enable_x64(True):
+            loss, gradient = run(jnp.asarray(w, jnp.float64))
+        return np.asarray(loss), np.asarray(gradient)
+
+    return t, evaluate
+
+
+@given(seed=st.integers(0, 10_000), scale=st.floats(0.01, 30.0))
+@settings(max_examples=30, deadline=None)
+def test_logistic_regression_is_convex(seed: int, scale: float) -> None:
+    """Its loss lies above each tangent, which says the same: f(b) >= f(a) + f'(a) (b - a)."""
+    t, evaluate = logistic()
+    a, b = scale * np.random.default_rng(seed).standard_normal((2, t.layout.size))
+    (at_a, slope), (at_b, _) = evaluate(a), evaluate(b)
+    assert at_b >= at_a + slope @ (b - a) - 1e-9 * (1.0 + at_a)
+
+
+def test_logistic_regression_has_the_infimum_zero() -> None:
+    """A plane parts the training examples (linear programming), so the loss falls to 0 along its normal."""
+    t, evaluate = logistic()
+    features, labels = t.train
+    sides = np.where(labels == 1, 1.0, -1.0)[:, None] * np.column_stack([features, np.ones(len(labels))])
+    count = sides.shape[1]
+    found = scipy.optimize.linprog(np.zeros(count), -sides, -np.ones(len(sides)), bounds=[(None, None)] * count)
+    assert found.success
+    normal_of_plane = np.zeros((count, 2))
+    normal_of_plane[:, 1] = found.x
+    losses = [float(evaluate(length * normal_of_plane.ravel())[0]) for length in (1.0, 10.0, 40.0)]
+    assert losses[0] < np.log1p(np.exp(-1.0)) + 1e-9
+    assert losses[1] < np.exp(-10.0)
+    assert losses[2] < np.exp(-40.0)
+
+
+def test_no_optimizer_passes_the_optimum_of_logistic_regression() -> None:
+    """With decay c/2 |w|^2 the loss is strongly convex: F >= F(o) - |F'(o)|^2 / 2c, where L-BFGS gives o."""
+    t, evaluate = logistic()
+    decay = 1e-4
+
+    def decayed(w: np.ndarray) -> tuple[float, np.ndarray]:
+        loss, slope = evaluate(w)
+        return float(loss) + decay / 2 * float(w @ w), slope + decay * w
+
+    start = draw(t).astype(np.float64)
+    options = {"maxiter": 5000, "maxfun": 5000, "ftol": 0.0, "gtol": 1e-8}
+    found = scipy.optimize.minimize(decayed, start, jac=True, method="L-BFGS-B", options=options)
+    bound = found.fun - float(found.jac @ found.jac) / (2 * decay)
+    assert found.fun - bound < 1e-8
+    reached = []
+    for optimizer in (optax.adam(0.1), optax.adam(1.0), optax.sgd(1.0), optax.lion(0.03)):
+        w, state, update = start, optimizer.init(start), QUICKLY_COMPILED(optimizer.update)
+        for _ in range(t.steps):
+            change, state = update(decayed(w)[1], state, w)
+            w = np.asarray(w + change, np.float64)
+        reached.append(decayed(w)[0])
+    assert min(reached) >= bound
+    assert min(reached) < 2 * bound
 
 
 # Parts of networks against authorities
@@ -204,6 +302,49 @@ def test_convolve_agrees_with_scipy(size: int, stride: int, channels: int) -> No
         pairs = zip(images[..., example], np.moveaxis(weights[..., output], 2, 0), strict=True)
         theirs = biases[output] + sum(scipy.signal.correlate2d(image, kernel, "valid") for image, kernel in pairs)
         np.testing.assert_allclose(ours[output, ..., example], theirs[::stride, ::stride], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("size", "stride"), [(1, 1), (4, 2), (3, 4)])
+def test_convolve_of_signals_agrees_with_scipy(size: int, stride: int) -> None:
+    rng = np.random.default_rng(0)
+    signals, weights, biases = (rng.standard_normal(s).astype(np.float32) for s in ((2, 11, 3), (size, 2, 4), (4,)))
+    ours = QUICKLY_COMPILED(convolve, static_argnums=(3, 4))(signals, weights.reshape(-1, 4), biases, size, stride)
+    for example, output in itertools.product(range(3), range(4)):
+        pairs = zip(signals[..., example], weights[..., output].T, strict=True)
+        theirs = biases[output] + sum(scipy.signal.correlate(signal, kernel, "valid") for signal, kernel in pairs)
+        np.testing.assert_allclose(ours[output, :, example], theirs[::stride], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_agrees_with_jax(causal: bool) -> None:
+    rng = np.random.default_rng(0)
+    batch, places, heads, size = 2, 5, 3, 4
+    width = heads * size
+    hidden, inward, outward = (
+        jnp.asarray(rng.standard_normal(s), jnp.float32)
+        for s in ((batch, places, width), (width, 3 * width), (width, width))
+    )
+    query, key, value = (part.reshape(batch, places, heads, size) for part in jnp.split(hidden @ inward, 3, axis=-1))
+    mixed = jax.nn.dot_product_attention(query, key, value, is_causal=causal)
+    theirs = mixed.reshape(batch, places, width) @ outward
+    ours = QUICKLY_COMPILED(partial(attention.attend, heads=heads, causal=causal))(hidden, inward, outward)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
+
+
+def test_normalized_vectors_have_the_mean_square_of_their_gain() -> None:
+    hidden = jnp.asarray(7.0 * np.random.default_rng(0).standard_normal((4, 5, 16)), jnp.float32)
+    normalized = attention.normalize(hidden, jnp.full(16, 0.5))
+    np.testing.assert_allclose(jnp.mean(normalized**2, axis=-1), 1.5**2, rtol=1e-5)
+
+
+def test_causal_blocks_see_no_later_place() -> None:
+    rng = np.random.default_rng(0)
+    tensors = [jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in attention.shapes(8, 2)]
+    hidden = jnp.asarray(rng.standard_normal((1, 6, 8)), jnp.float32)
+    run = QUICKLY_COMPILED(partial(attention.transform, tensors, heads=2, causal=True))
+    ours, other = (run(h) for h in (hidden, hidden.at[:, 4:].add(1.0)))
+    np.testing.assert_allclose(ours[:, :4], other[:, :4], rtol=1e-5)
+    assert (ours[:, 4:] != other[:, 4:]).any()
 
 
 @given(seed=st.integers(0, 1000), scale=st.floats(0.1, 50.0))
@@ -237,7 +378,7 @@ def test_split_is_a_partition(count: int, salt: str) -> None:
         np.testing.assert_array_equal(ours, again)
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if not name.startswith("char_lm")])
+@pytest.mark.parametrize("name", [name for name in ALL if not name.startswith("char_")])
 def test_no_example_is_in_two_splits(name: str) -> None:
     rows = [{row.tobytes() for row in arrays[0]} for arrays in task(name).splits.values()]
     assert sum(map(len, rows)) == len(set.union(*rows))
@@ -250,6 +391,31 @@ def test_texts_share_no_paragraph() -> None:
         parts = data.split_text(paragraphs, name)
         assert sorted("".join(parts).splitlines()) == sorted(paragraphs)
         np.testing.assert_allclose(np.array(list(map(len, parts))) / sum(map(len, parts)), [0.6, 0.2, 0.2], atol=0.05)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name.startswith("char_")])
+def test_text_tasks_keep_to_their_part_of_the_text(name: str) -> None:
+    """Tasks on one text share its split: none is trained on what another is tested on."""
+    source, salt = (data.TOPICS_B, "char_lm_large") if name in HELD_OUT_TASKS else (data.TOPICS_A, "char_lm")
+    parts = data.split_text(data.text(source), salt)
+    for part, (codes, following) in zip(parts, task(name).splits.values(), strict=True):
+        some = np.column_stack([codes, following])[:: max(1, len(codes) // 50)]
+        assert all("".join(data.ALPHABET[code] for code in row) in part for row in some)
+
+
+def test_terrain_deals_whole_blocks_of_rows() -> None:
+    """Every window is found in the map, in rows of its split: no height of one is in a window of another."""
+    rows = np.lib.stride_tricks.sliding_window_view(data.terrain(), CONTEXT + AHEAD, axis=1)
+    relative = (rows - rows[..., CONTEXT - 1 : CONTEXT]).astype(np.int16)
+    row_of = {window.tobytes(): row for row, windows in enumerate(relative) for window in windows}
+    splits = task("terrain_conv").splits.values()
+    seen, ahead = (np.concatenate(arrays) for arrays in zip(*splits, strict=True))
+    # Heights are whole metres, so the least step between two values is one.
+    metres = [(part - origin) / np.diff(np.unique(part)).min() for part, origin in ((seen, seen[:, -1:]), (ahead, 0))]
+    found = [row_of[window.tobytes()] for window in np.round(np.column_stack(metres)).astype(np.int16)]
+    ends = np.cumsum([len(arrays[0]) for arrays in splits])[:-1]
+    blocks = [{row // BLOCK for row in part} for part in np.split(np.array(found), ends)]
+    assert sum(map(len, blocks)) == len(set.union(*blocks)) == len(rows) / BLOCK
 
 
 @given(symbols=st.text(data.ALPHABET, min_size=9, max_size=60), context=st.integers(1, 6), limit=st.integers(1, 70))
@@ -290,7 +456,7 @@ def test_inputs_are_scaled(name: str) -> None:
     array = task(name).train[0]
     if array.dtype == np.uint8:
         assert array.max() < len(data.ALPHABET)
-    elif name.endswith("autoencoder"):
+    elif "autoencoder" in name:
         assert (array.min(), array.max()) == (0, 1)
     else:
         assert array.mean() == pytest.approx(0, abs=1e-3)
@@ -311,7 +477,7 @@ def test_corpus_is_of_the_stated_size() -> None:
         assert set(content) == set(data.ALPHABET)
 
 
-@pytest.mark.parametrize("install", ["mlxtend", "scikit-learn"])
+@pytest.mark.parametrize("install", ["matplotlib", "mlxtend", "scikit-learn"])
 def test_missing_package_is_named(install: str) -> None:
     source = next(source for source in SOURCES if source.install == install)
     with pytest.raises(ValueError, match=f"found no package 'no_such_package'; run: pip install {install}"):
@@ -330,7 +496,7 @@ def test_digest_and_import_in_another_process() -> None:
         "opened = []\n"
         "sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == 'open' else None)\n"
         "from evaluators.optimizers.tasks import SEARCH_TASKS, load_task\n"
-        "assert not [path for path in opened if path.endswith(('.csv', '.gz')) or 'corpus' in path]\n"
+        "assert not [path for path in opened if path.endswith(('.csv', '.gz', '.npz')) or 'corpus' in path]\n"
         "print(*[load_task(name).digest for name in SEARCH_TASKS])\n"
         "assert 'sklearn' not in sys.modules\n"
     )
@@ -386,6 +552,56 @@ def test_digest_sees_a_gradient_of_its_own() -> None:
 def test_loading_a_task_of_the_users_own() -> None:
     assert load_task(f"{__name__}:TINY") is TINY
     assert load_task(f"{__name__}:tiny").name == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("changes", "batch", "steps"),
+    [("batch=16", 16, 60), ("steps=100", 64, 100), ("batch=256,steps=100", 256, 100), ("steps=1,batch=1078", 1078, 1)],
+)
+def test_a_variant_changes_what_it_names(changes: str, batch: int, steps: int) -> None:
+    original, variant = task("digits_mlp"), load_task(f"digits_mlp@{changes}")
+    assert (variant.name, variant.batch, variant.steps) == (f"digits_mlp@{changes}", batch, steps)
+    assert variant.digest == replace(original, batch=batch, steps=steps).digest != original.digest
+
+
+def test_a_variant_of_the_users_own() -> None:
+    assert load_task(f"{__name__}:TINY@batch=2").batch == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        "",
+        "batch",
+        "batch=",
+        "batch=0",
+        "batch=-1",
+        "batch=1.5",
+        "batch=1e2",
+        "batch= 16",
+        "batch=016",
+        "batch=\u0661",
+        "batch=99999999999",
+        "width=3",
+        "batch=16,",
+        "batch=16,batch=16",
+        "steps=5,batch=16,steps=6",
+        "batch=16;steps=5",
+        "batch=16@steps=5",
+    ],
+)
+def test_a_wrong_variant_is_told(changes: str) -> None:
+    with pytest.raises(ValueError, match=r"must stand batch=N or steps=N, each at most once.*; write") as told:
+        load_task(f"digits_mlp@{changes}")
+    assert f"got {changes!r} in {f'digits_mlp@{changes}'!r}" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_variant_must_fit_its_task() -> None:
+    with pytest.raises(ValueError, match="task 'digits_mlp@batch=1079': batch must be from 1 to the 1078 training"):
+        load_task("digits_mlp@batch=1079")
+    with pytest.raises(ValueError, match=r"got 'digit_mlp'; did you mean 'digits_mlp'\?"):
+        load_task("digit_mlp@batch=16")
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from discovery.budget import Budget
 from discovery.config import Config
-from discovery.executors import Executor
+from discovery.executors import Executor, Finished
 from discovery.progress import Progress
-from discovery.run import Run, make_executor
+from discovery.run import Run, pool_of
 from discovery.starts import load_starts
-from discovery.worker import Bred, BreedUnit, EvaluateUnit, Finished
+from discovery.worker import Bred, BreedUnit, EvaluateUnit
 
 
 def searches(config: Config, seconds: float) -> dict[str, float]:
@@ -54,7 +54,7 @@ def search(config: Config, folder: Path, workers: int, seconds: float) -> dict[s
     stop = threading.Event()
     seen: list[tuple[float, Progress, int]] = []
     with Run.create(config, folder) as run:
-        recorder = _Recorder(make_executor(workers, config, load_starts(config), config.proposer.name))
+        recorder = _Recorder(pool_of(config, load_starts(config), config.proposer.name, workers))
 
         def watch(progress: Progress) -> None:
             seen.append((time.perf_counter(), progress, len(recorder.behaviours)))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from discovery.cli import judge, programs, rules, runs, settings
+from discovery.cli import judge, programs, promotion, rules, runs, settings
 
 app = typer.Typer(
     name="pride",
@@ -41,7 +41,7 @@ def _help(text: str) -> str:
 
 
 for _panel, _commands in {
-    "Search": (runs.run, runs.resume, runs.show, runs.program),
+    "Search": (runs.run, runs.resume, runs.show, runs.program, promotion.promote),
     "Programs": (judge.score, judge.baselines, programs.check, programs.simplify, programs.export),
     "Settings and measurements": (settings.config, settings.primitives, judge.bench),
 }.items():

@@ -91,6 +91,9 @@ def show_rule(
                 },
                 "advice": card.advice,
                 "source": card.source,
+                "provenance": card.provenance,
+                "scores": card.scores,
+                "ablation": card.ablation,
                 "library": str(entry.folder),
                 "text": program,
             }
@@ -103,9 +106,8 @@ def show_rule(
     say()
     facts = {"learning rate": str(card.learning_rate.default)}
     facts |= {one.name: f"{one.default} in {one.range}: {one.doc}" for one in card.hyperparameters}
-    print_facts(
-        {key: value for key, value in (facts | {"advice": card.advice, "source": card.source}).items() if value}
-    )
+    facts |= {key: getattr(card, key) for key in ("advice", "source", "provenance", "scores", "ablation")}
+    print_facts({key: value for key, value in facts.items() if value})
     say()
     say(program)
 

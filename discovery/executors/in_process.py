@@ -1,8 +1,9 @@
 """All work in this process: no second process, nothing to start."""
 
 from collections import deque
+from typing import Any
 
-from discovery.worker import BreedUnit, EvaluateUnit, Finished, Worker
+from discovery.executors import Finished, Works
 
 
 class InProcess:
@@ -14,15 +15,15 @@ class InProcess:
 
     workers = 1
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Works) -> None:
         self._worker = worker
-        self._waiting: deque[BreedUnit | EvaluateUnit] = deque()
+        self._waiting: deque[Any] = deque()
 
     def warm_up(self) -> None:
         """Returns when the worker is ready."""
         self._worker.warm_up()
 
-    def submit(self, unit: BreedUnit | EvaluateUnit) -> None:
+    def submit(self, unit: Any) -> None:
         """Takes a unit."""
         self._waiting.append(unit)
 

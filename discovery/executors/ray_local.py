@@ -11,12 +11,13 @@ import sys
 import threading
 import warnings
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
-from discovery.config import Config
-from discovery.worker import BreedUnit, EvaluateUnit, Finished
+from discovery.device import configure
+from discovery.executors import Finished, Works
 
 IN_FLIGHT = 2
 ATTEMPTS = 3
@@ -38,13 +39,10 @@ class RayLocal:
 
     Args:
         workers: number of actors.
-        config: configuration of the run.
-        starts: texts of the start programs.
-        proposer: name of the proposer.
-        cache: folder for what evaluators keep, or None.
+        make: makes the worker of an actor, in its process.
     """
 
-    def __init__(self, workers: int, config: Config, starts: tuple[str, ...], proposer: str, cache: str | None) -> None:
+    def __init__(self, workers: int, make: Callable[[], Works]) -> None:
         for key, value in _ENVIRONMENT.items():
             os.environ.setdefault(key, value)
         import ray
@@ -75,12 +73,13 @@ class RayLocal:
                 f"a local Ray must start, got {_first_line(error)}; free memory or processes, or take 1 worker"
             ) from None
         self.workers = workers
-        self._make = (config, starts, proposer, cache)
+        self._make = make
         self._actor_class = ray.remote(num_cpus=1, max_restarts=0)(_Actor)
-        self._actors: list[Any] = [self._actor_class.remote(*self._make) for _ in range(workers)]
-        self._waiting: deque[BreedUnit | EvaluateUnit] = deque()
-        self._running: dict[Any, tuple[Any, BreedUnit | EvaluateUnit]] = {}
-        self._failures: Counter[tuple] = Counter()
+        self._actors: list[Any] = [self._actor_class.remote(make) for _ in range(workers)]
+        self._numbers = count()
+        self._waiting: deque[tuple[int, Any]] = deque()
+        self._running: dict[Any, tuple[Any, tuple[int, Any]]] = {}
+        self._failures: Counter[int] = Counter()
 
     def warm_up(self) -> None:
         """Returns when every actor is ready.
@@ -95,9 +94,9 @@ class RayLocal:
         except self._ray.exceptions.RayError as error:
             raise ValueError(f"workers must start, got {_first_line(error)}; try 1 worker") from None
 
-    def submit(self, unit: BreedUnit | EvaluateUnit) -> None:
+    def submit(self, unit: Any) -> None:
         """Takes a unit."""
-        self._waiting.append(unit)
+        self._waiting.append((next(self._numbers), unit))
         self._feed()
 
     def next(self) -> Finished:
@@ -109,23 +108,23 @@ class RayLocal:
         while True:
             self._feed()
             done, _ = self._ray.wait(list(self._running), num_returns=1)
-            actor, unit = self._running.pop(done[0])
+            actor, (number, unit) = self._running.pop(done[0])
             try:
                 finished = self._ray.get(done[0])
             except self._ray.exceptions.RayTaskError as error:
                 raise _cause(error) from None
             except self._ray.exceptions.RayError as error:
                 self._replace(actor)
-                self._failures[_key(unit)] += 1
-                if self._failures[_key(unit)] >= ATTEMPTS:
-                    del self._failures[_key(unit)]
+                self._failures[number] += 1
+                if self._failures[number] >= ATTEMPTS:
+                    del self._failures[number]
                     raise ValueError(
-                        f"a worker must survive its work, got {ATTEMPTS} that died of one unit of batch {unit.batch} "
-                        f"({_first_line(error)}); see whether memory runs out, then resume"
+                        f"a worker must survive its work, got {ATTEMPTS} that died of one unit "
+                        f"({type(unit).__name__}: {_first_line(error)}); see whether memory runs out, then resume"
                     ) from None
-                self._waiting.appendleft(unit)
+                self._waiting.appendleft((number, unit))
             else:
-                self._failures.pop(_key(unit), None)
+                self._failures.pop(number, None)
                 return finished
 
     def close(self) -> None:
@@ -142,15 +141,15 @@ class RayLocal:
             if load[id(actor)] >= IN_FLIGHT:
                 return
             load[id(actor)] += 1
-            unit = self._waiting.popleft()
-            self._running[actor.run.remote(unit)] = (actor, unit)
+            number, unit = self._waiting.popleft()
+            self._running[actor.run.remote(unit)] = (actor, (number, unit))
 
     def _replace(self, actor: Any) -> None:
         """Puts a new actor in place of a dead one; what else was with it fails by itself and comes back."""
         if actor in self._actors:
             # one that is only out of reach would keep its core, and the new one would wait for it for ever
             self._ray.kill(actor)
-            self._actors[self._actors.index(actor)] = self._actor_class.remote(*self._make)
+            self._actors[self._actors.index(actor)] = self._actor_class.remote(self._make)
 
 
 @contextmanager
@@ -190,22 +189,15 @@ def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _key(unit: BreedUnit | EvaluateUnit) -> tuple:
-    return unit[:2] if isinstance(unit, BreedUnit) else (unit.batch, *(item[::2] for item in unit.items))
-
-
 class _Actor:
     """A worker in a process of its own."""
 
-    def __init__(self, config: Config, starts: tuple[str, ...], proposer: str, cache: str | None) -> None:
-        from discovery.device import configure
-        from discovery.worker import Worker
-
+    def __init__(self, make: Callable[[], Works]) -> None:
         configure()
-        self._worker = Worker(config, starts, proposer, cache)
+        self._worker = make()
 
     def warm_up(self) -> None:
         self._worker.warm_up()
 
-    def run(self, unit: BreedUnit | EvaluateUnit) -> Finished:
+    def run(self, unit: Any) -> Finished:
         return self._worker.run(unit)

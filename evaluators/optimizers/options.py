@@ -9,7 +9,7 @@ from primitives.encode import Capacity
 
 _BUILT_IN = Capacity()
 
-VALIDATION_TASKS = ("digits_deep_mlp", "char_lm_large")
+VALIDATION_TASKS = ("digits_mlp_10x", "digits_autoencoder_10x", "char_lm_10x")
 """Larger tasks that tell whether a search overfits; where they end a run, they are no evidence for what it found."""
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TypeAlias
@@ -151,16 +151,41 @@ def check(task: Task) -> Task:
     return task
 
 
+VARIED = ("batch", "steps")
+"""Fields that a variant may change."""
+
+
 def load(name: str, known: Mapping[str, Callable[[], Task]]) -> Task:
     """Returns the task of that name, or what `package.module:NAME` names: a Task or a function that makes one.
 
     Args:
-        name: a name in `known`, or `package.module:NAME`.
+        name: a name in `known`, or `package.module:NAME`; behind an `@`, what a variant changes: `batch=16,steps=100`.
         known: makers of tasks by name.
 
     Raises:
-        ValueError: there is no such task, or what is there is no task.
+        ValueError: there is no such task, what is there is no task, or the task has no such variant.
     """
+    base, at, text = name.partition("@")
+    if not at:
+        return _original(name, known)
+    changes = _changes(name, text)
+    return check(replace(_original(base, known), name=name, **changes))
+
+
+def _changes(name: str, text: str) -> dict[str, int]:
+    """Reads `batch=16,steps=100`."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    changes = {key: int(value) for key, _, value in pairs if re.fullmatch("[1-9][0-9]{0,8}", value)}
+    if len(changes) < len(pairs) or not changes.keys() <= {*VARIED}:
+        raise ValueError(
+            f"behind the @ of a task must stand {' or '.join(f'{key}=N' for key in VARIED)}, each at most once, with a "
+            f"positive whole N, separated by a comma, got {text!r} in {name!r}; write NAME@batch=16,steps=100"
+        )
+    return changes
+
+
+def _original(name: str, known: Mapping[str, Callable[[], Task]]) -> Task:
+    """The task without changes."""
     if ":" not in name:
         refuse_unknown("task", name, known)
         return check(known[name]())

@@ -156,12 +156,14 @@ def start(task: Task, replicate: int, seeds: Sequence[int], steps: int) -> Start
 
 
 def trainer(
-    task: Task, rule: Rule, seeds: int, rates: int, splits: Sequence[str] = ("valid",)
-) -> Callable[..., jax.Array]:
+    task: Task, rule: Rule, seeds: int, rates: int, splits: Sequence[str] = ("valid",), checkpoints: int = 0
+) -> Callable[..., Any]:
     """Returns a function that trains all lanes of one program, to be jitted.
 
     The function takes (program, `Start`, learning rates (rates,), steps) and gives the final losses (splits, seeds,
-    rates). It stops early once no lane has finite parameters: one that is not finite never becomes finite again.
+    rates). With checkpoints it gives the losses on the first split at as many equal parts of the run besides:
+    (final, (checkpoints, seeds, rates)). It stops early once no lane has finite parameters: one that is not finite
+    never becomes finite again.
     """
     train = tuple(jnp.asarray(array) for array in task.train)
     held = [tuple(jnp.asarray(array) for array in task.splits[split]) for split in splits]
@@ -176,14 +178,14 @@ def trainer(
         found = jax.vmap(by_rate)(w, batch, keys)
         return jax.tree.map(lambda x: x.reshape(seeds * rates, *x.shape[2:]), found)
 
-    def run(program: Any, at: Start, learning_rates: jax.Array, steps: jax.Array) -> jax.Array:
+    def run(program: Any, at: Start, learning_rates: jax.Array, steps: jax.Array) -> Any:
         lanes = jnp.repeat(at.weights, rates, axis=0)
         rate = jnp.tile(learning_rates, seeds)
 
-        def alive(carry: tuple[jax.Array, Carry]) -> jax.Array:
+        def alive(last: jax.Array, carry: tuple[jax.Array, Carry]) -> jax.Array:
             t, inner = carry
             # The last parameter speaks for its lane: a loss that is not finite makes every gradient so.
-            return (t <= steps) & jnp.isfinite(rule.weights(inner)[:, -1]).any()
+            return (t <= last) & jnp.isfinite(rule.weights(inner)[:, -1]).any()
 
         def step(carry: tuple[jax.Array, Carry]) -> tuple[jax.Array, Carry]:
             t, inner = carry
@@ -195,12 +197,22 @@ def trainer(
             given |= {"lr": rate * cosine(moment, steps.astype(jnp.float32)), "t": moment}
             return t + 1, rule.step(program, inner, given)
 
-        _, inner = jax.lax.while_loop(alive, step, (jnp.int32(1), rule.start(program, lanes)))
-        w = rule.weights(inner)
-        final = jnp.stack([losses(w, arrays) for arrays in held])
-        # A loss may not see the last parameter; where it overflowed the run may have stopped early, so it counts.
-        final = jnp.where(jnp.isfinite(w[:, -1]), final, jnp.nan)
-        return final.reshape(len(held), seeds, rates)
+        def measured(carry: tuple[jax.Array, Carry], splits: Sequence[tuple[jax.Array, ...]]) -> jax.Array:
+            w = rule.weights(carry[1])
+            final = jnp.stack([losses(w, arrays) for arrays in splits])
+            # A loss may not see the last parameter; where it overflowed the run may have stopped early, so it counts.
+            final = jnp.where(jnp.isfinite(w[:, -1]), final, jnp.nan)
+            return final.reshape(len(splits), seeds, rates)
+
+        def part(carry: tuple[jax.Array, Carry], last: jax.Array) -> tuple[tuple[jax.Array, Carry], jax.Array]:
+            carry = jax.lax.while_loop(partial(alive, last), step, carry)
+            return carry, measured(carry, held[:1])[0]
+
+        carry = (jnp.int32(1), rule.start(program, lanes))
+        if not checkpoints:
+            return measured(jax.lax.while_loop(partial(alive, steps), step, carry), held)
+        carry, curve = jax.lax.scan(part, carry, steps * jnp.arange(1, checkpoints + 1) // checkpoints)
+        return measured(carry, held), curve
 
     return run
 

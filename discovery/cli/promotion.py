@@ -1,0 +1,102 @@
+"""The command that promotes: promote."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from shlex import quote
+from typing import Annotated, Any
+
+import typer
+
+from discovery.cli.options import Json, RunFolder, Workers
+from discovery.cli.output import console, print_json, print_table, remark, say
+from discovery.cli.runs import INTERRUPTED
+
+
+def promote(
+    folder: RunFolder,
+    top: Annotated[
+        int | None, typer.Option(min=1, max=10_000, metavar="N", help="Elites that enter. Default: promotion.top.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the promotion. Default: DIR-promotion.")
+    ] = None,
+    library: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Where rules that pass go. Default: `library` in that folder.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set a value of the section `promotion`, `gate.lead=2` say."),
+    ] = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Take the best rules of a run through the funnel, from simplification to held-out tasks and into a library.
+
+    Elites of different cells are simplified statement by statement, judged on fresh seeds, then on tasks of 10 and 100
+    times the size, and the finalists on tasks that no search saw, beside baselines with the same trials. What passes
+    the gate becomes an entry of a library. Ctrl-C stops it; the same command goes on, and repeats nothing.
+
+    Examples:
+      pride promote runs/long
+      pride promote runs/long --top 40 --library my_rules
+      pride promote runs/long --set gate.lead=2 --set constants=0
+    """
+    from discovery.imports import check_imports
+
+    check_imports()
+    from discovery.promote import PAGE
+    from discovery.promote import promote as run
+    from discovery.promote.display import watch
+
+    place = out or folder.with_name(folder.name + "-promotion")
+    try:
+        with watch(console(stderr=True), f"promotion of {folder}") as shown:
+            report = run(folder, place, library, _settings(folder, top, overrides or []), workers, shown)
+    except KeyboardInterrupt:
+        remark(f"interrupted; what is measured is kept. To go on:  pride promote {quote(str(folder))}")
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        print_json(report)
+        return
+    _print(report)
+    say(f"\nthe whole report:  {place / PAGE}")
+    for name in report["promoted"].values():
+        say(f"see a rule:        pride library show {name} --library {quote(report['library'])}")
+
+
+def _settings(folder: Path, top: int | None, overrides: list[str]) -> dict[str, Any]:
+    """The section `promotion` of the run, with what the command line changes."""
+    from archive.store import Store
+    from discovery.run import stored_config
+    from discovery.settings import override
+
+    with Store.read(folder) as store:
+        settings = dict(stored_config(store).promotion)
+    for assignment in overrides:
+        override(settings, assignment.removeprefix("promotion."))
+    return settings | ({} if top is None else {"top": top})
+
+
+def _print(report: Mapping[str, Any]) -> None:
+    found = report["found"]
+    if not report["finalists"]:
+        say("No candidate came as far as the held-out tasks; the nearest are shown.", style="bold")
+    print_table(
+        ["rule", "strength", "steps to target", "median gain", "better", "worse", "verdict"],
+        [_row(one, found) for one in found["ranking"]],
+    )
+    for name, promoted in report["promoted"].items():
+        say(f"{name} passes: {promoted}")
+    if not report["promoted"]:
+        say("Nothing passes the gate.")
+
+
+def _row(one: Mapping[str, Any], found: Mapping[str, Any]) -> list[Any]:
+    name = one["name"]
+    share = found["profile_score"][name]
+    verdict = found["gate"].get(name)
+    if verdict is None:
+        return [name, f"{one['strength']:+.2f}", f"{share:.3f}", None, None, None, ""]
+    word = "passes" if verdict["passes"] else "; ".join(verdict["reasons"])
+    gain = f"{verdict['median_gain']:+.3f}"
+    return [name, f"{one['strength']:+.2f}", f"{share:.3f}", gain, len(verdict["better"]), len(verdict["worse"]), word]

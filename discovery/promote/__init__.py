@@ -1,0 +1,255 @@
+"""Promotion: from the elites of a run to entries of a library.
+
+    from discovery.promote import promote
+    report = promote("runs/mine")
+
+A promotion has a folder of its own; the run is only read. All that was measured is in its ledger, so one that was
+stopped, however it ended, goes on where it was.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from archive.elite import Elite
+from archive.ledger import Ledger
+from archive.store import Store
+from discovery.config import Config
+from discovery.config import promotion as section
+from discovery.device import configure, describe
+from discovery.promote import entry, finals
+from discovery.promote.funnel import Candidate, Funnel, baseline
+from discovery.promote.measure import Bench, about
+from discovery.promote.page import page
+from discovery.report import archive_of
+from discovery.run import stored_config
+from evaluators.domain import Domain, load
+from evaluators.forms import canonical_text
+from evaluators.optimizers.promotion import Promotion
+from evaluators.optimizers.trials import task_of
+from primitives.program import ProgramError
+
+LEDGER, REPORT, PAGE = "promotion.jsonl", "promotion.json", "promotion.html"
+"""Files of a promotion."""
+NEAREST = 3
+"""Candidates that are shown on the held-out tasks where none came so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What those who watch a promotion see.
+
+    Args:
+        phase: what is measured.
+        done: units that are finished.
+        total: units of the phase.
+        candidates: those that entered.
+    """
+
+    phase: str
+    done: int
+    total: int
+    candidates: Sequence[Candidate]
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What is read of a run."""
+
+    config: Config
+    domain: Domain
+    elites: Sequence[tuple[Elite, str]]
+    facts: Mapping[str, Any]
+
+
+def promote(
+    folder: str | Path,
+    out: str | Path | None = None,
+    library: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    watch: Callable[[View], None] = lambda view: None,
+) -> dict[str, Any]:
+    """Takes the elites of a run through the funnel.
+
+    Args:
+        folder: the run.
+        out: folder of the promotion; None means `<folder>-promotion`.
+        library: where entries go; None means `library` in `out`.
+        settings: the section `promotion` of the configuration; None means that of the run.
+        workers: processes that share the work; None means one a core.
+        watch: called whenever something is finished.
+
+    Returns:
+        The report, as `promotion.json` holds it.
+
+    Raises:
+        ValueError: no run, a run without elites or of another vocabulary, a task whose data are missing, a setting out
+            of range, a folder that can't be written; what was measured is kept.
+    """
+    configure()
+    folder = Path(folder)
+    place = Path(out) if out is not None else folder.with_name(folder.name + "-promotion")
+    if folder.resolve() in (place.resolve(), *place.resolve().parents):
+        raise ValueError(f"a promotion must have a folder outside of its run, got {place} in {folder}; choose another")
+    run = _read(folder, settings)
+    chosen = section(run.config)
+    if not isinstance(chosen, Promotion):
+        raise ValueError(f"update rules can be promoted, got a run of the domain {run.config.domain!r}")
+    _check(chosen, run.facts["search_tasks"])
+    shelf = Path(library) if library is not None else place / "library"
+    _refuse_unwritable(shelf)
+    machine = describe()
+    with Ledger(place / LEDGER, about(machine)) as ledger:
+        candidates: list[Candidate] = []
+        bench = Bench(
+            ledger, run.config, chosen, workers, lambda phase, done, total: watch(View(phase, done, total, candidates))
+        )
+        funnel = Funnel(run.domain, chosen, bench)
+        funnel.candidates = candidates
+        try:
+            finalists = funnel.run(run.elites)
+            shown = finalists or sorted(candidates, key=_came_far, reverse=True)[:NEAREST]
+            results = finals.measure(funnel, shown)
+        finally:
+            bench.close()
+        report = _report(run, chosen, machine, funnel, finalists, shown, results, bench.seconds())
+    passed = [one for one in finalists if report["found"]["gate"][finals.name_of(one)]["passes"]]
+    report["promoted"] = entry.write(passed, report, place, shelf)
+    report["library"] = str(shelf)
+    report = _plain(report)
+    entry.replace_file(place / REPORT, json.dumps(report, indent=1, allow_nan=False) + "\n")
+    entry.replace_file(place / PAGE, page(report))
+    return report
+
+
+def _read(folder: Path, settings: Mapping[str, Any] | None) -> _Run:
+    with Store.read(folder) as store, store.snapshot():
+        config = stored_config(store)
+        if settings is not None:
+            config = config.model_copy(update={"promotion": dict(settings)})
+        domain = load(config.domain)
+        section(config)
+        grid = archive_of(store, config, domain)
+        tops = sorted(grid.tops(), key=lambda one: (-grid.value(one), one.id))
+        if not tops:
+            raise ValueError(f"a run must have elites to promote, got none in {folder}; let it search longer")
+        elites = [(one, _text(store, one.id, domain, folder)) for one in tops]
+        last = store.last_batch
+        figures = store.progress(last)[last]
+        facts = {
+            "folder": folder.name,
+            "seed": config.seed,
+            "start": list(config.start or ()),
+            "candidates": figures["candidates"],
+            "evaluations": figures["evaluations"],
+            "seconds": figures["seconds"],
+            "machine": store.meta.get("machine", {}),
+            "search_tasks": list(config.evaluation.get("tasks", ())),
+        }
+        return _Run(config, domain, elites, facts)
+
+
+def _text(store: Store, id: int, domain: Domain, folder: Path) -> str:
+    record = store.program(id)
+    if record is None:
+        raise ValueError(f"a run must hold its elites, got no program {id} in {folder}; restore a copy")
+    try:
+        return canonical_text(record.text, domain)
+    except ProgramError as error:
+        raise ValueError(
+            f"the elites of a run must be of the vocabulary of this Pride, got program {id} of {folder}: {error}; "
+            f"use the version that wrote it"
+        ) from None
+
+
+def _check(settings: Promotion, searched: Sequence[str]) -> None:
+    """Loads all baselines and tasks, before hours are spent, and refuses held-out ones that are none."""
+    for name in settings.baselines:
+        baseline(name)
+    for name in settings.held_out:
+        if name.partition("@")[0] in searched:
+            raise ValueError(f"promotion.held_out must be tasks that the search never saw, got {name!r}; remove it")
+    for name in (*(task for stage in settings.stages for task in stage.tasks), *settings.held_out):
+        task_of(name)
+
+
+def _refuse_unwritable(shelf: Path) -> None:
+    """Refuses a library that can't be written before hours are spent, not after."""
+    there = next(place for place in (shelf, *shelf.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ValueError(f"a library must be a folder that can be written, got {shelf}; choose another")
+
+
+def _came_far(one: Candidate) -> tuple[int, float]:
+    """How far a candidate came, and how it did there."""
+    scores = [found["score"] for found in one.stages.values() if "score" in found]
+    return len(scores), scores[-1] if scores else one.score
+
+
+def _report(
+    run: _Run,
+    settings: Promotion,
+    machine: Mapping[str, str],
+    funnel: Funnel,
+    finalists: Sequence[Candidate],
+    shown: Sequence[Candidate],
+    results: Mapping[str, finals.Results],
+    seconds: Mapping[str, Mapping[str, float]],
+) -> dict[str, Any]:
+    names = [finals.name_of(one) for one in shown]
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": dict(machine),
+        "run": dict(run.facts),
+        "settings": settings.model_dump(mode="json"),
+        "tasks": {
+            task: {"doc": task_of(task).doc, "parameters": task_of(task).layout.size, "steps": task_of(task).steps}
+            for task in settings.held_out
+        },
+        "candidates": [_candidate(one) for one in funnel.candidates],
+        "finalists": [finals.name_of(one) for one in finalists],
+        "shown": names,
+        "race": dict(funnel.race),
+        "seconds": {phase: dict(spent) for phase, spent in seconds.items()},
+        **{table: finals.analyse(found, settings, names) for table, found in results.items()},
+        "losses_by_seed": {
+            table: {task: {name: row["test"] for name, row in rows.items()} for task, rows in found.items()}
+            for table, found in results.items()
+        },
+    }
+
+
+def _candidate(one: Candidate) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "score": one.score,
+        "replicates": one.replicates,
+        "found": one.found,
+        "text": one.text,
+        "fell": one.fell,
+        "reduction": dict(one.reduction),
+        "stages": {
+            stage: {
+                **found,
+                "tasks": {task: trial["trial"] for task, trial in found.get("tasks", {}).items()},
+            }
+            for stage, found in one.stages.items()
+        },
+    }
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can say: an infinite loss is null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    return value

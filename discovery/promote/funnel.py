@@ -1,0 +1,343 @@
+"""The funnel: elites are simplified, judged on fresh seeds and on larger tasks, and the finalists on held-out ones.
+
+Nothing here trains: the bench measures units, and what happens next depends on results alone, so a promotion that is
+started again goes through the same steps, finds what is finished in the ledger and goes on from there.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf, isfinite
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+
+from archive import library
+from archive.elite import Elite
+from discovery.promote.measure import Bench
+from discovery.promote.naming import contender_of, settings_of
+from discovery.promote.units import CHOOSING, PROXY, REPORTING, TUNING, Report, Score, Simplify, Sweep
+from evaluators.domain import Domain
+from evaluators.forms import canonical_graph
+from evaluators.optimizers.promotion import Promotion, Stage
+from evaluators.optimizers.trials import Contender, Trial
+from evaluators.statistics import difference, paired_scores, verdict
+from primitives.ops import LIBRARY
+from primitives.program import COPY, OPTIMIZER, Program, Statement, constant_of
+from primitives.simplify import canonical_key
+from primitives.text import parse, render
+
+SAME = 1e-3
+"""Two programs whose losses on a larger task differ by no more than this share at any learning rate behave alike."""
+DECAY = "weight_decay"
+"""The hyper-parameter of baselines that is zero, for decay stands outside of every rule."""
+
+
+@dataclass
+class Candidate:
+    """An elite on its way.
+
+    Args:
+        id: number of the program in the run.
+        cell: its cell in the archive.
+        score: mean score in the search.
+        replicates: replicates that this is the mean of.
+        found: text of its canonical form.
+        text: what is left of it; `found` until it is simplified.
+        reduction: what `discovery.promote.reduce.reduce` says of it.
+        stages: by stage score and interval, seeds spent, and for each task the trial that was chosen.
+        fell: why it goes no further; empty while it does.
+    """
+
+    id: int
+    cell: int
+    score: float
+    replicates: int
+    found: str
+    text: str
+    reduction: Mapping[str, Any] = field(default_factory=dict)
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    fell: str = ""
+
+    @property
+    def contender(self) -> Contender:
+        """The rule with names for its constants."""
+        return contender_of(self.text)
+
+
+def baseline(name: str) -> Contender:
+    """Returns a rule of the library without a decay of its own."""
+    entry = library.load(name)
+    program = entry.program
+    names = [one.name for one in entry.card.hyperparameters]
+    statements = tuple(
+        Statement(target, COPY, (0.0,)) if target == DECAY and DECAY in names else Statement(target, op, args)
+        for target, op, args in program.statements
+    )
+    opened = tuple(one for one in names if one != DECAY)
+    return Contender(render(Program(program.signature, statements, program.name), LIBRARY), opened)
+
+
+class Funnel:
+    """The stages from elites to finalists.
+
+    Args:
+        domain: the domain of the run.
+        settings: settings of the promotion.
+        bench: where units are measured.
+        tell: called where a candidate's fate has changed.
+    """
+
+    def __init__(
+        self, domain: Domain, settings: Promotion, bench: Bench, tell: Callable[[], None] = lambda: None
+    ) -> None:
+        self.domain, self.settings, self.bench, self._tell = domain, settings, bench, tell
+        self.candidates: list[Candidate] = []
+        self.race = {"seeds": 0, "seeds_without": 0}
+
+    @property
+    def alive(self) -> list[Candidate]:
+        """Those that are still in the race."""
+        return [one for one in self.candidates if not one.fell]
+
+    def run(self, elites: Sequence[tuple[Elite, str]]) -> list[Candidate]:
+        """Returns the finalists, best first.
+
+        Args:
+            elites: the best of each cell and their texts, best first.
+        """
+        self._choose(elites)
+        self._simplify()
+        self._proxy()
+        for stage in self.settings.stages:
+            if self.alive:
+                self._stage(stage)
+        return sorted(self.alive, key=lambda one: -_last_score(one))
+
+    # --- choice and simplification -------------------------------------------------------------------------------
+
+    def _choose(self, elites: Sequence[tuple[Elite, str]]) -> None:
+        """Takes the best elites of different cells that behave differently on a larger task."""
+        task = self.settings.stages[0].tasks[0] if self.settings.stages else self.settings.held_out[0]
+        trials = tuple(Trial(rate) for rate in self.settings.rates)
+        seen: list[list[float]] = []
+        waiting = list(elites)
+        while waiting and len(self.alive) < self.settings.top:
+            chosen = waiting[: self.settings.top - len(self.alive)]
+            del waiting[: len(chosen)]
+            entered = [Candidate(e.id, e.cell, e.mean, e.count, text, text) for e, text in chosen]
+            self.candidates += entered
+            swept = self.bench.measure("choice", [Sweep(one.contender, task, CHOOSING, trials) for one in entered])
+            for one, result in zip(entered, swept, strict=True):
+                losses = _losses(result["losses"])
+                twin = next((i for i, other in enumerate(seen) if alike(losses, other)), None)
+                seen.append(losses)
+                if twin is not None:
+                    one.fell = f"behaves like #{self.candidates[twin].id} on {task}"
+            self._tell()
+
+    def _simplify(self) -> None:
+        alive = self.alive
+        seen: dict[int, int] = {}
+        for one, found in zip(alive, self.bench.measure("simplify", [Simplify(c.found) for c in alive]), strict=True):
+            one.reduction, one.text = found, found["text"]
+            twin = seen.setdefault(canonical_key(canonical_graph(one.text, self.domain)), one.id)
+            if twin != one.id:
+                one.fell = f"is #{twin} once it is simplified"
+        self._tell()
+
+    # --- races ---------------------------------------------------------------------------------------------------
+
+    def _race(self, name: str, spend: Callable[[list[Candidate], int], list[Sequence[float]]]) -> None:
+        """Gives blocks of seeds to those whose fate is open; who is worse than the reference falls.
+
+        Args:
+            name: name of the stage.
+            spend: returns for each candidate the scores of the block of seeds that begins with the given one.
+        """
+        settings = self.settings
+        looks = settings.seeds // settings.block
+        racing, field_size = self.alive, len(self.alive)
+        scores: dict[int, list[float]] = {one.id: [] for one in racing}
+        still = list(racing)
+        for look in range(looks):
+            if not still:
+                break
+            for one, block in zip(still, spend(still, look * settings.block), strict=True):
+                scores[one.id] += block
+            verdicts = {one.id: verdict(scores[one.id], looks, settings.confidence, field_size) for one in still}
+            for one in still:
+                if verdicts[one.id] == "worse":
+                    one.fell = f"{name}: {fmean(scores[one.id]):+.3f} after {len(scores[one.id])} seeds"
+            still = [one for one in still if verdicts[one.id] == "open"]
+            self._tell()
+        for one in racing:
+            found = difference(scores[one.id], settings.confidence)
+            one.stages.setdefault(name, {}).update(score=found.mean, low=found.low, high=found.high, seeds=found.seeds)
+            if not one.fell and found.mean <= 0.0:
+                one.fell = f"{name}: {found.mean:+.3f} after {found.seeds} seeds"
+        self.race["seeds"] += sum(map(len, scores.values()))
+        self.race["seeds_without"] += field_size * settings.seeds
+        self._tell()
+
+    def _proxy(self) -> None:
+        """The search's own tasks on fresh seeds."""
+
+        def spend(still: list[Candidate], first: int) -> list[Sequence[float]]:
+            units = [Score(one.text, PROXY + first, self.settings.block) for one in still]
+            return self.bench.measure("proxy", units)
+
+        self._race("proxy", spend)
+
+    def _stage(self, stage: Stage) -> None:
+        """Larger tasks: all trials on one seed, then a race of the best ones against the reference."""
+        reference = baseline(self.settings.baselines[0])
+        entered = self.alive
+        chosen = self.tune(stage.name, {"": reference, **{str(one.id): one.contender for one in entered}}, stage.tasks)
+        for one in entered:
+            trials = {task: chosen[task][str(one.id)] for task in stage.tasks}
+            one.stages[stage.name] = {"tasks": trials}
+            lost = [task for task, found in trials.items() if found["trial"] is None]
+            slower = median(found["seconds"] / chosen[task][""]["seconds"] for task, found in trials.items())
+            if lost:
+                one.fell = f"{stage.name}: diverges on {lost[0]} in every trial"
+            elif slower > self.settings.slowdown:
+                one.fell = f"{stage.name}: takes {slower:.1f} times the reference's time"
+        self._tell()
+        self._race(stage.name, lambda still, first: self._duel(stage, reference, still, first, chosen))
+        for one in sorted(self.alive, key=lambda one: -one.stages[stage.name]["score"])[stage.keep :]:
+            one.fell = f"{stage.name}: {stage.keep} others were better"
+        self._tell()
+
+    def _duel(
+        self,
+        stage: Stage,
+        reference: Contender,
+        still: list[Candidate],
+        first: int,
+        chosen: Mapping[str, Mapping[str, Any]],
+    ) -> list[Sequence[float]]:
+        """Scores of a block of seeds: mean over the tasks of log(reference's loss / loss)."""
+        racers = {"": reference, **{str(one.id): one.contender for one in still}}
+        found = self.report(stage.name, racers, stage.tasks, chosen, first)
+        per_task = {
+            name: [paired_scores(found[task][name]["valid"], found[task][""]["valid"]) for task in stage.tasks]
+            for name in racers
+        }
+        return [np.mean(per_task[str(one.id)], axis=0).tolist() for one in still]
+
+    # --- trials --------------------------------------------------------------------------------------------------
+
+    def tune(
+        self, phase: str, contenders: Mapping[str, Contender], tasks: Sequence[str]
+    ) -> dict[str, dict[str, dict[str, Any]]]:
+        """Sweeps learning rate and decay for every contender on every task, on one and the same seed.
+
+        Returns:
+            By task and name: `trial`, the best by validation loss (None where all diverged), `alone`, the best of those
+            without decay, their losses `loss` and `loss_alone`, `seconds` of a set of lanes, and `edge`, whether the
+            rate is an end of the grid.
+        """
+        grid = tuple(Trial(rate, decay) for decay in self.settings.decays for rate in self.settings.rates)
+        asked = [(task, name) for task in tasks for name in contenders]
+        swept = self.bench.measure(phase, [Sweep(contenders[name], task, TUNING, grid) for task, name in asked])
+        found: dict[str, dict[str, dict[str, Any]]] = {task: {} for task in tasks}
+        for (task, name), result in zip(asked, swept, strict=True):
+            losses = _losses(result["losses"])
+            trial, loss = _best(grid, losses)
+            bare = [i for i, one in enumerate(grid) if one.decay == 0.0]
+            alone, loss_alone = _best([grid[i] for i in bare], [losses[i] for i in bare])
+            found[task][name] = {
+                "trial": trial,
+                "loss": loss,
+                "alone": alone,
+                "loss_alone": loss_alone,
+                "seconds": result["lanes_seconds"],
+                "edge": trial is not None and trial.rate in (self.settings.rates[0], self.settings.rates[-1]),
+            }
+        return found
+
+    def tune_constants(
+        self,
+        phase: str,
+        contenders: Mapping[str, Contender],
+        tasks: Sequence[str],
+        chosen: Mapping[str, Mapping[str, Any]],
+    ) -> dict[str, dict[str, dict[str, Any]]]:
+        """Tries other constants, at the chosen decay and at the chosen learning rate and its neighbours.
+
+        Returns:
+            By task and name `trial` and `loss`, as `tune` does; what was chosen before stays where nothing is better.
+        """
+        asked = [(task, name) for task in tasks for name in contenders if chosen[task][name]["trial"] is not None]
+        grids = [self._neighbours(contenders[name], chosen[task][name]["trial"]) for task, name in asked]
+        units = [Sweep(contenders[name], task, TUNING, grid) for (task, name), grid in zip(asked, grids, strict=True)]
+        found = {task: {name: dict(chosen[task][name]) for name in contenders} for task in tasks}
+        for (task, name), grid, result in zip(asked, grids, self.bench.measure(phase, units), strict=True):
+            trial, loss = _best(grid, _losses(result["losses"]))
+            if loss < found[task][name]["loss"]:
+                found[task][name] |= {"trial": trial, "loss": loss}
+        return found
+
+    def _neighbours(self, contender: Contender, best: Trial) -> tuple[Trial, ...]:
+        program = parse(contender.text, OPTIMIZER, LIBRARY)
+        values = tuple(constant_of(program, name) for name in contender.constants)
+        rates = self.settings.rates
+        first = max(0, min(rates.index(best.rate) - 1, len(rates) - 3))  # three at an end too: all get as many trials
+        near = rates[first : first + 3]
+        settings = settings_of(values, self.settings.constants)
+        return tuple(Trial(rate, best.decay, setting) for rate in near for setting in settings)
+
+    def report(
+        self,
+        phase: str,
+        contenders: Mapping[str, Contender],
+        tasks: Sequence[str],
+        chosen: Mapping[str, Mapping[str, Any]],
+        first: int,
+        key: str = "trial",
+    ) -> dict[str, dict[str, dict[str, Any]]]:
+        """Trains the chosen trials from a block of fresh seeds.
+
+        Returns:
+            By task and name losses by seed, `valid` and `test`, and `curve` (checkpoints, seeds), infinite where a run
+            diverged, or where no trial was left to choose.
+        """
+        asked = [(task, name) for task in tasks for name in contenders if chosen[task][name][key] is not None]
+        units = [Report(contenders[name], task, REPORTING, chosen[task][name][key], first) for task, name in asked]
+        lost = {
+            "valid": [inf] * self.settings.block,
+            "test": [inf] * self.settings.block,
+            "curve": [[inf] * self.settings.block] * self.settings.checkpoints,
+        }
+        found: dict[str, dict[str, dict[str, Any]]] = {task: dict.fromkeys(contenders, lost) for task in tasks}
+        for (task, name), result in zip(asked, self.bench.measure(phase, units), strict=True):
+            found[task][name] = {
+                "valid": _losses(result["valid"]),
+                "test": _losses(result["test"]),
+                "curve": [_losses(row) for row in result["curve"]],
+            }
+        return found
+
+
+def _losses(values: Sequence[float | None]) -> list[float]:
+    return [inf if value is None else value for value in values]
+
+
+def _best(trials: Sequence[Trial], losses: Sequence[float]) -> tuple[Trial | None, float]:
+    """The trial with the lowest loss, the first of equals."""
+    place = min(range(len(losses)), key=losses.__getitem__)
+    return (trials[place], losses[place]) if isfinite(losses[place]) else (None, inf)
+
+
+def alike(losses: Sequence[float], others: Sequence[float]) -> bool:
+    """Whether two programs have the same losses at every learning rate, up to `SAME`."""
+    a, b = np.array(losses), np.array(others)
+    finite = np.isfinite(a)
+    if not (finite == np.isfinite(b)).all():
+        return False
+    return bool((np.abs(a[finite] - b[finite]) <= SAME * np.abs(a[finite])).all())
+
+
+def _last_score(one: Candidate) -> float:
+    return [*one.stages.values()][-1]["score"] if one.stages else one.score

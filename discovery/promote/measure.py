@@ -1,0 +1,128 @@
+"""Measures what a promotion asks for, on workers, once each: finished units are in the ledger."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import evaluators
+import primitives
+from archive.ledger import Ledger
+from discovery.config import Config
+from discovery.device import cache_folder
+from discovery.executors import Executor, make_executor
+from discovery.promote import reduce, units
+from discovery.promote.units import PromotionWorker, Report, Score, Simplify, Sweep
+from evaluators.optimizers.promotion import Promotion
+from evaluators.optimizers.trials import task_of
+
+Unit = Any
+
+
+class Bench:
+    """Where units are measured; workers start with the first unit that is not in the ledger.
+
+    Args:
+        ledger: finished units.
+        config: configuration of the search.
+        settings: settings of the promotion.
+        workers: processes that share the work; None means one a core.
+        watch: called with the phase, the units that are done and all of them, after each one.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        config: Config,
+        settings: Promotion,
+        workers: int | None,
+        watch: Callable[[str, int, int], None] = lambda phase, done, total: None,
+    ) -> None:
+        self.ledger, self.config, self.settings = ledger, config, settings
+        self._workers, self._watch = workers, watch
+        self._pool: Executor | None = None
+
+    def measure(self, phase: str, asked: Sequence[Unit]) -> list[Any]:
+        """Returns the results of units in their order.
+
+        Args:
+            phase: what the units are for, in a word; their time is counted there.
+            asked: the units.
+
+        Raises:
+            ValueError: a task can't be loaded, a worker dies, the disk is full; what is finished is kept.
+        """
+        keys = [self._key(unit) for unit in asked]
+        missing = {key: unit for key, unit in zip(keys, asked, strict=True) if key not in self.ledger}
+        done, total = len(set(keys)) - len(missing), len(set(keys))
+        self._watch(phase, done, total)
+        if missing:
+            began = time.perf_counter()
+            pool = self._started()
+            for unit in missing.values():
+                pool.submit(unit)
+            for number in range(len(missing)):
+                finished = pool.next()
+                entry = {"phase": phase, "seconds": finished.seconds, "result": finished.results}
+                self.ledger.add(self._key(finished.unit), entry)
+                self._watch(phase, done + number + 1, total)
+            self.ledger.add(f"wall {phase} {len(list(self.ledger))}", time.perf_counter() - began)
+        return [self.ledger[key]["result"] for key in keys]
+
+    def seconds(self) -> dict[str, dict[str, float]]:
+        """Returns by phase the seconds that it took (`wall`) and those that workers spent on its units (`work`)."""
+        found: dict[str, dict[str, float]] = {}
+        for key in self.ledger:
+            value = self.ledger[key]
+            phase, sort, spent = (
+                (key.split()[1], "wall", value)
+                if key.startswith("wall ")
+                else (value["phase"], "work", value["seconds"])
+            )
+            times = found.setdefault(phase, {"wall": 0.0, "work": 0.0})
+            times[sort] += spent
+        return found
+
+    def close(self) -> None:
+        """Lets the workers go."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    def _started(self) -> Executor:
+        if self._pool is None:
+            make = partial(PromotionWorker, self.config, self.settings, str(cache_folder() / "baselines"))
+            self._pool = make_executor(self._workers, make)
+            self._pool.warm_up()
+        return self._pool
+
+    def _key(self, unit: Unit) -> str:
+        """A hash of all that the unit's result depends on, but for the code and the machine: the ledger is of those."""
+        settings, more = self.settings, {}
+        if isinstance(unit, Sweep | Report):
+            more["task"] = task_of(unit.task).digest
+        if isinstance(unit, Report):
+            more |= {"block": settings.block, "checkpoints": settings.checkpoints}
+        if isinstance(unit, Score | Simplify):
+            more |= {"domain": self.config.domain, "evaluation": self.config.evaluation}
+            more |= {"worst": self.config.archive.qd_offset}
+        if isinstance(unit, Simplify):
+            more |= {"replicates": settings.replicates, "margin": settings.margin}
+        text = json.dumps([type(unit).__name__, unit, more], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def code_digest() -> str:
+    """Returns a hash of the code that results of units depend on."""
+    files = [Path(str(module.__file__)) for module in (units, reduce)]
+    for package in (primitives, evaluators):
+        files += sorted(Path(package.__path__[0]).rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+def about(machine: Mapping[str, str]) -> dict[str, Any]:
+    """Returns what a ledger is of: the code and the machine; all else that a result depends on is in its key."""
+    return {"code": code_digest(), **{k: machine[k] for k in ("jax", "jaxlib", "numpy", "processor", "device")}}

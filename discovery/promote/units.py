@@ -1,0 +1,112 @@
+"""What promotion asks of workers, and the worker: sweeps and reports of one rule, scores, and simplification."""
+
+import time
+from functools import lru_cache
+from math import isfinite
+from typing import Any, NamedTuple
+
+from archive.evaluation import Status
+from discovery.config import Config, options
+from discovery.executors import Finished
+from discovery.promote.reduce import reduce
+from evaluators.domain import Evaluator, load
+from evaluators.forms import canonical_graph
+from evaluators.optimizers.promotion import Promotion
+from evaluators.optimizers.trials import Contender, Trial, Trials, task_of
+
+# Replicates: search and re-evaluation have those below 1,000, meta-validation those from 10,000.
+SIMPLIFYING, PROXY, CHOOSING, TUNING, REPORTING = 20_000, 30_000, 40_000, 50_000, 60_000
+"""First replicates of what promotion does; what is chosen on one of them is reported on another."""
+
+
+class Sweep(NamedTuple):
+    """Trials of a rule on a task, from one seed."""
+
+    contender: Contender
+    task: str
+    replicate: int
+    trials: tuple[Trial, ...]
+
+
+class Report(NamedTuple):
+    """A block of seeds of a rule on a task under one trial."""
+
+    contender: Contender
+    task: str
+    replicate: int
+    trial: Trial
+    first: int
+
+
+class Score(NamedTuple):
+    """A program judged on the tasks of the search, at its last stage, on a number of replicates from `first` on."""
+
+    text: str
+    first: int
+    count: int
+
+
+class Simplify(NamedTuple):
+    """A program to be made simpler."""
+
+    text: str
+
+
+class PromotionWorker:
+    """Works off the units of a promotion.
+
+    Args:
+        config: configuration of the search.
+        settings: settings of the promotion.
+        cache: folder for what evaluators keep between runs, or None.
+    """
+
+    def __init__(self, config: Config, settings: Promotion, cache: str | None) -> None:
+        self.config, self.settings, self._cache = config, settings, cache
+        self.domain = load(config.domain)
+        self._final = len(self.domain.stages(options(config))) - 1
+        self._evaluator: Evaluator | None = None
+        self._trials = lru_cache(maxsize=4)(self._make_trials)
+
+    def warm_up(self) -> None:
+        """Nothing: a resumed promotion may need little of what there is to compile."""
+
+    def run(self, unit: Any) -> Finished:
+        """Works off a unit."""
+        began = time.perf_counter()
+        result = self._work(unit)
+        return Finished(unit, result, time.perf_counter() - began)
+
+    def _work(self, unit: Any) -> Any:
+        if isinstance(unit, Sweep):
+            losses, seconds = self._trials(unit.contender, unit.task).sweep(unit.trials, unit.replicate)
+            return {"losses": [loss if isfinite(loss) else None for loss in losses], "lanes_seconds": seconds}
+        if isinstance(unit, Report):
+            found = self._trials(unit.contender, unit.task).report(unit.trial, unit.replicate, unit.first)
+            return {key: _finite(value) for key, value in found.items()}
+        if isinstance(unit, Score):
+            return [self.score(unit.text, unit.first + i) for i in range(unit.count)]
+        settings = self.settings
+        return reduce(unit.text, self.domain, self._fresh_score, settings.replicates, settings.margin)
+
+    def _make_trials(self, contender: Contender, task: str) -> Trials:
+        return Trials(contender, task_of(task), self.settings.block, self.settings.checkpoints)
+
+    def _fresh_score(self, text: str, number: int) -> float:
+        return self.score(text, SIMPLIFYING + number)
+
+    def score(self, text: str, replicate: int) -> float:
+        """Returns the score of a program at the search's last stage; the worst there is where it fails."""
+        if self._evaluator is None:
+            self._evaluator = self.domain.evaluator(options(self.config), self._cache)
+        graph = canonical_graph(text, self.domain)
+        found = self._evaluator.evaluate(graph, replicate, (), range(self._final, self._final + 1))
+        ok = found.status is Status.OK and found.score is not None
+        return float(found.score) if ok and found.score is not None else self.config.archive.qd_offset
+
+
+def _finite(values: Any) -> Any:
+    """Nested lists with None where a loss is not finite: JSON has no word for it."""
+    if isinstance(values, list):
+        return [_finite(value) for value in values]
+    return values if isfinite(values) else None

@@ -1,0 +1,466 @@
+"""Promotion: simplification, races, gate, and a whole one on small tasks that is killed and goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import SEARCHED, programs
+
+from archive import library
+from archive.elite import Elite
+from discovery.config_file import build
+from discovery.promote import LEDGER, PAGE, REPORT, finals, promote
+from discovery.promote.entry import rule_name
+from discovery.promote.funnel import Candidate, Funnel, alike, baseline
+from discovery.promote.naming import contender_of, settings_of
+from discovery.promote.reduce import knock_outs, reduce, rounded
+from discovery.promote.units import Report, Score, Simplify, Sweep
+from discovery.run import Run
+from evaluators.domain import load
+from evaluators.forms import canonical_graph, canonical_text
+from evaluators.optimizers.promotion import Promotion
+from evaluators.optimizers.trials import Contender, Trial, Trials, task_of
+from evaluators.statistics import Difference
+from primitives.ops import LIBRARY
+from primitives.program import OPTIMIZER, with_open
+from primitives.simplify import canonical_key
+from primitives.text import parse, render
+
+ROOT = Path(__file__).parent.parent
+DOMAIN = load("optimizers")
+TEXT = """def train(w, g, m, lr):
+    a = arcsin(lr)
+    m = interpolate(g, m, 0.8987)
+    b = sign(m)
+    c = b * 1.0003
+    update = c * a
+    return update, m
+"""
+
+
+# --- simplification ---------------------------------------------------------------------------------------------------
+
+
+def size(text: str) -> int:
+    return canonical_graph(text, DOMAIN).size
+
+
+def test_what_costs_nothing_goes_and_what_is_worth_something_stays():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0.0, 0.01, 100)
+
+    def score(text: str, replicate: int) -> float:  # only the sign and the average matter
+        return float(noise[replicate]) + ("sign" in text) + ("interpolate" in text)
+
+    found = reduce(TEXT, DOMAIN, score, 12, 0.01)
+    assert found["size"] == 2
+    kept = parse(found["text"], OPTIMIZER, LIBRARY)
+    assert sorted(s.op for s in kept.statements) == ["interpolate", "sign"]
+    assert "0.9)" in found["text"], "a decay rate is rounded by what is missing to 1"
+    assert found["score_before"] == pytest.approx(found["score_after"])
+    assert any(cut["kept"] for cut in found["cuts"])
+    worth = [cut for cut in found["cuts"] if "sign" in cut["what"] and not cut["kept"]]
+    assert worth
+    assert worth[0]["cost"] == pytest.approx(1.0)
+    assert worth[0]["replicates"] < 12, "what is hopeless is seen early"
+
+
+def test_small_losses_do_not_add_up():
+    """Each knock-out costs a little, and all are compared with the program as it was found."""
+    scores = count()
+
+    def score(text, replicate):
+        next(scores)
+        return 0.006 * size(text) + 1e-4 * (replicate % 2)
+
+    found = reduce(TEXT, DOMAIN, score, 12, 0.01)
+    assert found["score_before"] - found["score_after"] <= 0.01
+    assert found["size"] == size(TEXT), "a loss that is the same on every replicate is significant"
+
+
+@given(programs(LIBRARY, SEARCHED))
+def test_knock_outs_are_smaller_programs_of_the_language(program):
+    try:
+        graph = canonical_graph(program, DOMAIN)
+    except ValueError:
+        return
+    for change in knock_outs(graph, DOMAIN):
+        assert change.graph.size < graph.size
+        assert DOMAIN.refuse(change.graph) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "short"),
+    [(0.9987, 1, 0.999), (0.803, 1, 0.8), (0.123, 1, 0.1), (-3.456, 2, -3.5), (1e-12, 1, 1e-12), (0.0, 1, 0.0)],
+)
+def test_rounding(value, digits, short):
+    assert rounded(value, digits) == short
+
+
+@given(programs(LIBRARY, SEARCHED))
+def test_names_of_constants_change_nothing(program):
+    try:
+        graph = canonical_graph(program, DOMAIN)
+        text = canonical_text(program, DOMAIN)
+        contender = contender_of(text)
+    except ValueError:
+        return
+    assert canonical_key(canonical_graph(contender.text, DOMAIN)) == canonical_key(graph)
+    opened = with_open(parse(contender.text, OPTIMIZER, LIBRARY), contender.constants)
+    assert not [arg for s in opened.statements for arg in s.args if isinstance(arg, float)], "all are open"
+
+
+def test_settings_of_constants():
+    drawn = settings_of((0.9, 2.0, -1.0, 0.0), 50)
+    assert drawn[0] == (0.9, 2.0, -1.0, 0.0)
+    assert drawn == settings_of((0.9, 2.0, -1.0, 0.0), 50), "the same for everybody"
+    rates = [row[0] for row in drawn]
+    assert 0.0 <= min(rates) < 0.9 < max(rates) < 1.0
+    assert all(row[1] > 0.0 > row[2] and row[3] == 0.0 for row in drawn)
+
+
+# --- trials -----------------------------------------------------------------------------------------------------------
+
+
+def test_trials_are_plain_training_runs_with_decay_outside_of_the_rule():
+    """The same losses as the rule with its own decoupled decay, and as other constants written in its text."""
+    from dataclasses import replace
+
+    from small_task import regression
+
+    from evaluators.optimizers.training import compiled
+
+    task = replace(regression(), learning_rates=(0.02,))
+    rule = baseline("adamw")
+    trials = Trials(rule, task, 2, 4)
+    assert rule.constants == ("beta1", "beta2", "eps")
+    losses, _ = trials.sweep([Trial(0.02), Trial(0.02, 0.5), Trial(0.02, 0.5, (0.5, 0.9, 1e-8))], 3)
+    entry = library.load("adamw")
+    for loss, decay, beta1, beta2 in zip(losses, (0.0, 0.5, 0.5), (0.9, 0.9, 0.5), (0.999, 0.999, 0.9), strict=True):
+        text = entry.text.replace("weight_decay = 0.01", f"weight_decay = {decay}")
+        text = text.replace("beta1 = 0.9\n", f"beta1 = {beta1}\n").replace("beta2 = 0.999\n", f"beta2 = {beta2}\n")
+        graph = canonical_graph(text, DOMAIN)
+        plain = compiled(task, graph, LIBRARY, 1, (0.02,), task.steps)(3)[0, 0, 0]
+        assert loss == pytest.approx(float(plain), rel=2e-5)
+    report = trials.report(Trial(0.02, 0.5), 5, 2)
+    assert np.shape(report["curve"]) == (4, 2)
+    np.testing.assert_allclose(report["curve"][-1], report["valid"], rtol=1e-6)
+    again = Trials(rule, task, 4, 0).report(Trial(0.02, 0.5), 5, 0)
+    np.testing.assert_allclose(again["test"][2:], report["test"], rtol=1e-5)
+    assert again["curve"] == []
+
+
+def test_what_diverges_gives_no_number():
+    from small_task import regression
+
+    trials = Trials(Contender("def train(g, lr):\n    update = g * 1e30\n    return update\n"), regression(), 2, 3)
+    losses, _ = trials.sweep([Trial(0.1)] * 2, 0)
+    assert not np.isfinite(losses).any()
+    assert not np.isfinite(trials.report(Trial(0.1), 0, 0)["test"]).any()
+
+
+# --- the funnel -------------------------------------------------------------------------------------------------------
+
+SETTINGS = Promotion.model_validate_json(
+    json.dumps(
+        {
+            "top": 4,
+            "stages": [{"name": "larger", "tasks": ["a", "b"], "keep": 2}],
+            "held_out": ["x", "y", "z"],
+            "baselines": ["adamw", "lion"],
+            "rates": [0.001, 0.01, 0.1],
+            "decays": [0.0, 1.0],
+        }
+    )
+)
+
+
+class FakeBench:
+    """Losses are a formula: exp(-quality of the rule + noise of the seed), on every task the same."""
+
+    def __init__(self, quality):
+        self.quality, self.asked = quality, []
+
+    def loss(self, text, seed, rate=0.01):
+        noise = 0.02 * np.random.default_rng([seed, len(text)]).standard_normal()
+        value = next(value for mark, value in self.quality.items() if mark in text)
+        return None if value is None else float(np.exp(noise - value + 5 * (rate != 0.01)))
+
+    def measure(self, phase, units):
+        self.asked += [(phase, unit) for unit in units]
+        return [self.answer(unit) for unit in units]
+
+    def answer(self, unit):
+        if isinstance(unit, Simplify):
+            return {"text": unit.text, "size": size(unit.text), "cuts": []}
+        if isinstance(unit, Score):
+            return [-float(np.log(self.loss(unit.text, unit.first + i) or np.exp(2))) for i in range(unit.count)]
+        text = unit.contender.text
+        if isinstance(unit, Sweep):
+            seconds = 9.0 if "tanh" in text else 1.0
+            return {"losses": [self.loss(text, 1, t.rate) for t in unit.trials], "lanes_seconds": seconds}
+        assert isinstance(unit, Report)
+        found = [self.loss(text, unit.first + i, unit.trial.rate) for i in range(5)]
+        return {"valid": found, "test": found, "curve": [found] * SETTINGS.checkpoints}
+
+
+def rules(*marks):
+    """Elites whose texts hold a mark each."""
+    found = []
+    for number, mark in enumerate(marks):
+        text = f"def train(g, lr):\n    v0 = {mark}(g)\n    update = v0 * lr\n    return update\n"
+        found.append((Elite(number, number, number, 2, 3, 0.1 - 0.01 * number, 0.0, {}), text))
+    return found
+
+
+def fates(funnel):
+    return {one.id: one.fell for one in funnel.candidates}
+
+
+def test_who_falls_and_why():
+    quality = {"cube": 0.5, "arcsinh": 0.499999, "sinh": 0.3, "tanh": 0.4, "cos": -0.3, "exp": None, "interpolate": 0.0}
+    bench = FakeBench(quality)
+    funnel = Funnel(DOMAIN, SETTINGS, bench)  # type: ignore[arg-type]
+    finalists = funnel.run(rules("cube", "cos", "tanh", "sinh", "exp", "square"))
+    assert [one.id for one in finalists] == [0, 3]
+    found = fates(funnel)
+    assert found[0] == found[3] == ""
+    assert found[1] == "proxy: -0.298 after 5 seeds"
+    assert "takes 9.0 times the reference's time" in found[2]
+    assert 4 not in found, "four enter"
+    loser = [unit for phase, unit in bench.asked if phase == "proxy" and "cos" in unit.text]
+    assert len(loser) == 1, "a clear loser costs one block of seeds"
+    assert funnel.race["seeds"] < funnel.race["seeds_without"]
+    assert {(unit.replicate, unit.task) for _, unit in bench.asked if isinstance(unit, Report)} == {
+        (60_000, "a"),
+        (60_000, "b"),
+    }, "held-out tasks are not touched here"
+
+
+def test_twins_make_room_for_others():
+    quality = {"cube": 0.5, "sinh": 0.5, "cos": 0.2, "tan": 0.1, "square": 0.3, "interpolate": 0.0}
+
+    class Twins(FakeBench):
+        def loss(self, text, seed, rate=0.01):
+            return super().loss(text.replace("sinh", "cube"), seed, rate)
+
+    funnel = Funnel(DOMAIN, SETTINGS, Twins(quality))  # type: ignore[arg-type]
+    funnel.run(rules("cube", "sinh", "cos", "tan", "square"))
+    assert fates(funnel)[1] == "behaves like #0 on a"
+    assert 4 in fates(funnel)
+
+
+def test_one_that_diverges_in_every_trial_falls():
+    quality = {"cube": 0.5, "exp": None, "interpolate": 0.0}
+
+    class Fine(FakeBench):
+        def answer(self, unit):
+            return [0.1] * unit.count if isinstance(unit, Score) else super().answer(unit)
+
+    funnel = Funnel(DOMAIN, SETTINGS, Fine(quality))  # type: ignore[arg-type]
+    funnel.run(rules("cube", "exp"))
+    assert fates(funnel)[1] == "larger: diverges on a in every trial"
+
+
+def test_all_rules_get_as_many_trials():
+    bench = FakeBench({"cube": 0.5, "interpolate": 0.0})
+    funnel = Funnel(DOMAIN, SETTINGS, bench)  # type: ignore[arg-type]
+    contenders = {"cube": Contender(rules("cube")[0][1]), "adamw": baseline("adamw")}
+    chosen = funnel.tune("p", contenders, ["a"])
+    assert chosen["a"]["cube"]["trial"] == Trial(0.01, 0.0)
+    funnel.tune_constants("p", contenders, ["a"], chosen)
+    chosen["a"]["cube"]["trial"] = Trial(0.1, 0.0)  # at an end of the grid
+    funnel.tune_constants("p", contenders, ["a"], chosen)
+    counts = [len(unit.trials) for _, unit in bench.asked]
+    assert counts == [6, 6, *[3 * SETTINGS.constants] * 4]
+
+
+def test_alike():
+    inf = float("inf")
+    assert alike([1.0, inf], [1.0005, inf])
+    assert not alike([1.0, inf], [1.002, inf])
+    assert not alike([1.0, inf], [1.0, 5.0])
+
+
+# --- the gate ---------------------------------------------------------------------------------------------------------
+
+
+def judged(means, p=0.001, diverged=()):
+    differences = {str(i): Difference(mean, mean - 0.1, mean + 0.1, p, 20) for i, mean in enumerate(means)}
+    return finals.gate(SETTINGS, differences, dict.fromkeys(differences, p), list(diverged))
+
+
+def test_the_gate():
+    assert judged([0.1, 0.2, -0.1])["passes"]
+    assert "must be above" in judged([0.1, -0.2, -0.1])["reasons"][0]
+    assert "better on 0 and worse on 0" in judged([0.1, 0.2, 0.1], p=0.5)["reasons"][0]
+    assert judged([0.1, 0.2, 0.3], diverged=["x"])["reasons"] == ["diverges on x"]
+
+
+@given(st.lists(st.floats(-1.0, 1.0), min_size=3, max_size=9), st.integers(0, 8))
+def test_a_better_rule_never_fails_where_a_worse_one_passes(means, place):
+    if judged(means)["passes"]:
+        means[place % len(means)] += 0.5
+        assert judged(means)["passes"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gate": {"lead": 10}}, "promotion.gate.lead must be one that a rule can reach, at most the 9 held-out"),
+        ({"gate": {"against": ["adam"]}}, "promotion.gate.against must be among the baselines adamw"),
+        ({"gate": {"gain": 2.0}}, "promotion.gate.gain must be a number from -2 to 2"),
+        ({"decays": [0.1]}, "promotion.decays must have zero"),
+        ({"seeds": 7}, "promotion.seeds must be whole blocks of 5"),
+        ({"held_out": ["digits_mlp_10x"]}, "promotion.held_out must be apart from the stages"),
+        ({"heldout": []}, "unknown key 'promotion.heldout'; did you mean 'held_out'"),
+    ],
+)
+def test_settings_that_do_not_hold(changes, message):
+    with pytest.raises(ValueError, match=message):
+        build({"promotion": changes})
+
+
+def test_a_domain_without_held_out_tasks_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="programs of the domain 'toy:DOMAIN' can't be promoted"):
+        build({"domain": "toy:DOMAIN", "promotion": {"top": 3}})
+
+
+# --- a whole one ------------------------------------------------------------------------------------------------------
+
+SMALL = {
+    "top": 3,
+    "replicates": 4,
+    "stages": [{"name": "larger", "tasks": ["small_task:regression"]}],
+    "held_out": ["small_task:linear"],
+    "baselines": ["adadelta", "lion"],
+    "rates": [0.003, 0.02, 0.1, 0.3],
+    "decays": [0.0, 0.1],
+    "constants": 2,
+    "seeds": 10,
+    "checkpoints": 4,
+    "slowdown": 1000.0,
+}
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A run on a task of few parameters."""
+    folder = tmp_path_factory.mktemp("promote") / "run"
+    evaluation = {"tasks": ["small_task:regression"], "stages": [{"name": "only", "share": 1.0}]}
+    config = build(
+        {"budget": 96, "batch": 32, "start": ["sgd", "lion", "adam"], "evaluation": evaluation, "promotion": SMALL}
+    )
+    with Run.create(config, folder) as run:
+        run.execute()
+    return folder
+
+
+def figures(report):
+    """The report without times and dates."""
+    return {key: value for key, value in report.items() if key not in ("seconds", "date", "library", "machine")}
+
+
+def test_a_promotion_that_is_killed_goes_on_and_repeats_nothing(searched, tmp_path):
+    before = (searched / "run.sqlite").read_bytes()
+    whole = promote(searched, tmp_path / "whole", workers=1)
+    assert (searched / "run.sqlite").read_bytes() == before, "the search is untouched"
+    assert json.loads((tmp_path / "whole" / REPORT).read_text()) == json.loads(json.dumps(whole))
+    assert (tmp_path / "whole" / PAGE).read_text().startswith("<!doctype html>")
+    assert whole["shown"]
+    lines = (tmp_path / "whole" / LEDGER).read_bytes().splitlines()
+    # a process that is killed leaves whole lines and a part of one
+    place = tmp_path / "again"
+    place.mkdir()
+    (place / LEDGER).write_bytes(b"\n".join(lines[: len(lines) // 2]) + b"\n" + lines[len(lines) // 2][:20])
+    again = promote(searched, place, workers=1)
+    assert figures(again) == figures(whole)
+    assert sorted(json.loads(line)[0] for line in (place / LEDGER).read_bytes().splitlines() if b'["wall' not in line) \
+        == sorted(json.loads(line)[0] for line in lines if b'["wall' not in line)  # fmt: skip
+    done = (place / LEDGER).stat().st_size
+    promote(searched, place, workers=1)
+    assert (place / LEDGER).stat().st_size == done, "a finished one measures nothing"
+
+
+@pytest.mark.slow
+def test_sigkill(searched, tmp_path):
+    code = f"from discovery.promote import promote; promote({str(searched)!r}, {str(tmp_path / 'out')!r}, workers=1)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    ledger = tmp_path / "out" / LEDGER
+    seen = 0
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            lines = ledger.read_bytes().count(b"\n") if ledger.exists() else 0
+            if lines > seen + 3:
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.02)
+        process.communicate()
+        seen = ledger.read_bytes().count(b"\n")
+    whole = promote(searched, tmp_path / "whole", workers=1)
+    assert figures(promote(searched, tmp_path / "out", workers=1)) == figures(whole)
+
+
+def test_a_rule_that_passes_enters_the_library(searched, tmp_path):
+    settings = {**SMALL, "gate": {"lead": 0, "gain": -2.0}}
+    report = promote(searched, tmp_path / "out", tmp_path / "shelf", settings, workers=1)
+    assert report["promoted"]
+    for name in report["promoted"].values():
+        entry = library.load(name, tmp_path / "shelf")
+        assert entry.card.scores
+        assert entry.card.ablation
+        assert "Searched from sgd, lion, adam with seed 0" in entry.card.provenance
+        assert (tmp_path / "out" / "rules" / f"{name}_torch.py").read_text() == entry.source("torch")
+    again = promote(searched, tmp_path / "out", tmp_path / "shelf", settings, workers=1)
+    assert again["promoted"] == report["promoted"], "what is in the library already stays"
+
+
+def test_what_can_not_be_promoted_is_told_in_one_line(searched, tmp_path):
+    empty = build({"budget": 32, "batch": 32, "domain": "toy:DOMAIN", "start": ["sgd"]})
+    with Run.create(empty, tmp_path / "toy"):
+        pass
+    with pytest.raises(ValueError, match="can't be promoted"):
+        promote(tmp_path / "toy", workers=1)
+    evaluation = {"tasks": ["small_task:regression"]}
+    with Run.create(build({"start": ["sgd"], "evaluation": evaluation, "promotion": SMALL}), tmp_path / "none"):
+        pass
+    with pytest.raises(ValueError, match="must have elites to promote, got none"):
+        promote(tmp_path / "none", workers=1)
+    with pytest.raises(ValueError, match="must have a folder outside of its run"):
+        promote(searched, searched / "inside", workers=1)
+    settings = {**SMALL, "stages": [], "held_out": ["small_task:regression"]}
+    with pytest.raises(ValueError, match="never saw, got 'small_task:regression'"):
+        promote(searched, tmp_path / "out", settings=settings, workers=1)
+    with pytest.raises(ValueError, match=r"a rule must be one of .* got 'adm'"):
+        promote(searched, tmp_path / "out", settings={**SMALL, "baselines": ["adm"]}, workers=1)
+    with pytest.raises(ValueError, match="must be importable"):
+        promote(searched, tmp_path / "out", settings={**SMALL, "held_out": ["nowhere:NAME"]}, workers=1)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="a library must be a folder that can be written"):
+        promote(searched, tmp_path / "out", tmp_path / "file", workers=1)
+    assert not (tmp_path / "out").exists(), "nothing is begun"
+
+
+def test_names_say_what_a_rule_is_made_of():
+    def name(text):
+        return rule_name(Candidate(7, 0, 0.0, 1, text, text))
+
+    assert name("def train(g, lr):\n    u = sign(g)\n    update = u * lr\n    return update\n") == "sign_descent_7"
+    assert name(canonical_text(library.text("adamw_uncorrected"), DOMAIN)) == "adaptive_momentum_7"
+
+
+def test_the_digest_of_a_task_is_in_the_key():
+    assert task_of("small_task:linear").digest != task_of("small_task:regression").digest
+    assert render(parse(baseline("lion").text, OPTIMIZER, LIBRARY), LIBRARY) == baseline("lion").text
+    assert "weight_decay = 0.0" in baseline("lion").text
