@@ -132,6 +132,35 @@ class Restart(Section):
     patience: int = setting(200, "batches without a better best before a restart", unit="batches", ge=1, le=10**9)
 
 
+class Validation(Section):
+    """Judges the best program so far on larger tasks that breeding never sees."""
+
+    every: int | None = setting(
+        None,
+        "batches between two programs that the domain's larger tasks judge; a figure counts this many batches later, "
+        "so that no worker waits for it; null means no validation",
+        unit="batches",
+        ge=1,
+        le=10**9,
+    )
+    patience: int = setting(
+        3,
+        "programs judged without a new best on the larger tasks before the search counts as overfitting",
+        unit="programs",
+        ge=1,
+        le=10**9,
+    )
+    then: Literal["continue", "stop", "restart"] = setting(
+        "continue",
+        "what overfitting leads to: nothing but a word, the end of the run, or a restart from the start programs",
+    )
+
+    @property
+    def restarts(self) -> bool:
+        """Whether overfitting leads to a restart."""
+        return self.every is not None and self.then == "restart"
+
+
 class Config(Section):
     """Everything that decides what a run finds.
 
@@ -187,11 +216,20 @@ class Config(Section):
     )
     hurdle: Hurdle = setting(Hurdle(), "Stops weak candidates after a cheap stage")
     restart: Restart = setting(Restart(), "Begins anew where the search stands still; the archive stays")
+    validation: Validation = setting(
+        Validation(),
+        "Judges the best so far on larger tasks that breeding never sees, to tell when the search overfits",
+    )
     evaluation: dict[str, Any] = setting({}, "The domain's own settings: tasks, stages, seeds, learning rates")
     promotion: dict[str, Any] = setting(
         {},
         "The domain's own settings of `pride promote`: stages, held-out tasks, baselines, gate; no part of the search",
     )
+
+    @property
+    def restarts(self) -> bool:
+        """Whether the search may begin anew."""
+        return self.restart.from_ != "none" or self.validation.restarts
 
     @model_validator(mode="after")
     def _named_once(self) -> "Config":

@@ -3,12 +3,13 @@
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Event
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
@@ -16,11 +17,14 @@ from rich.table import Table
 from rich.text import Text
 
 from discovery.progress import Best, Progress
+from discovery.validation import Point, best_of
 
 _LONG_NUMBER = re.compile(r"(?<![\w.])\d+\.\d{4,}(?:e[-+]?\d+)?")
 
 RATE_WINDOW = 15.0
 """Seconds of work that a rate is taken over: a resumed run must not show the speed of its first part."""
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_ASCII_BLOCKS = "_.-=*#"
 LINE_INTERVAL = 10.0
 """Seconds of work between two plain lines; a better best is told at once."""
 
@@ -132,6 +136,8 @@ def line(progress: Progress, candidates_rate: float | None = None, evaluations_r
             f"best {best.score:+.4f} (#{best.id}, {plural(best.size, 'statement')}, "
             f"{plural(best.state_buffers, 'state buffer')})"
         )
+    if progress.validation is not None:
+        parts.append(f"validation {validation(progress.validation, progress.overfits)}")
     if progress.share_done is not None:
         parts.append(f"{min(progress.share_done, 1.0):.0%} done")
     if progress.seconds_left is not None:
@@ -171,6 +177,10 @@ def panel(
         f"{plural(progress.elites, 'elite')} in {plural(progress.cells, 'cell')}, coverage {progress.coverage:.1%}, "
         f"QD score {progress.qd_score:.2f}",
     )
+    if progress.validation is not None:
+        facts.add_row("validation", validation(progress.validation, progress.overfits))
+        if len(progress.validation) > 1:
+            facts.add_row("", Sparkline([point.validation for point in progress.validation]))
     facts.add_row("time", seconds_by_part(progress))
     parts: list[RenderableType] = [_bar(progress), Text(), facts, Text(), best_table(progress.best)]
     if progress.best and height >= 34 + progress.best[0].text.count("\n"):
@@ -221,6 +231,49 @@ def failures(invalid: int, by_status: Mapping[str, int]) -> str:
     """Returns failures by cause."""
     counts = {**by_status, "invalid": invalid + by_status.get("invalid", 0)}
     return ", ".join(f"{cause.replace('_', ' ')} {count:,}" for cause, count in counts.items() if count) or "none"
+
+
+def validation(points: Sequence[Point], overfits: bool) -> str:
+    """Returns the last point of the validation curve, beside its score in the search, and the best one in words."""
+    if not points:
+        return "none yet"
+    last, best = points[-1], best_of(points)
+    told = f"{_validated(last)} (#{last.program}, in the search {last.score:+.4f})"
+    if best is not None:
+        told += f", best {_validated(best)} (#{best.program}, batch {best.batch:,})"
+    return f"{told}, overfitting" if overfits else told
+
+
+def _validated(point: Point) -> str:
+    return f"{point.validation:+.4f}" if point.validation is not None else f"{point.status}"
+
+
+@dataclass(frozen=True)
+class Sparkline:
+    """The last values of a curve as a row of blocks, low to high; in ASCII where the terminal has no more.
+
+    Args:
+        values: the curve; what has no value is a gap.
+    """
+
+    values: Sequence[float | None]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        blocks = _ASCII_BLOCKS if options.ascii_only else _BLOCKS
+        yield Text(sparkline(self.values[-max(1, options.max_width) :], blocks), no_wrap=True, overflow="crop")
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(1, max(1, min(len(self.values), options.max_width)))
+
+
+def sparkline(values: Sequence[float | None], blocks: str = _BLOCKS) -> str:
+    """Returns one character a value: from the first of `blocks` for the lowest to the last for the highest."""
+    known = [value for value in values if value is not None]
+    low, span = min(known, default=0.0), max(known, default=0.0) - min(known, default=0.0)
+    top = len(blocks) - 1
+    return "".join(
+        " " if value is None else blocks[round((value - low) / span * top) if span > 0.0 else 0] for value in values
+    )
 
 
 def seconds_by_part(progress: Progress) -> str:

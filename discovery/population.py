@@ -18,7 +18,8 @@ class Population:
     Without restarts the grid is the archive itself. With restarts it is one of its own, as the archive is the record of
     all that was found: after `restart.patience` batches without a better best it is emptied, the strategy forgets, and
     breeding begins anew from the start programs or from the best of the archive. The batches under way then are still
-    bred from the old population; what they give goes to the archive and not into the new one.
+    bred from the old population; what they give goes to the archive and not into the new one. The validation curve may
+    ask for a restart too.
 
     Args:
         config: configuration of the run.
@@ -43,7 +44,7 @@ class Population:
     @property
     def restarts(self) -> bool:
         """Whether the search may begin anew."""
-        return self._config.restart.from_ != "none"
+        return self._config.restarts
 
     def parents(self, rng: np.random.Generator, count: int) -> tuple[int, ...]:
         """Returns the ids of `count` parents."""
@@ -77,7 +78,7 @@ class Population:
         Returns:
             Whether it began anew.
         """
-        if not self.restarts or batch < self._first:
+        if self._config.restart.from_ == "none" or batch < self._first:
             return False
         best = self.grid.best()
         value = self.grid.value(best) if best is not None else float("-inf")
@@ -91,6 +92,10 @@ class Population:
         origins = (best.id,) if self._config.restart.from_ == "best" and best is not None else self._starts
         self._begin(batch + self._config.lag, origins)
         return True
+
+    def restart(self, batch: int) -> None:
+        """Begins anew from the start programs, after the merge of a batch."""
+        self._begin(batch + self._config.lag, self._starts)
 
     def state(self) -> Any:
         """Returns what the archive does not tell, as plain JSON data."""

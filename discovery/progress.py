@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from discovery.validation import Point
+
 
 @dataclass(frozen=True, slots=True)
 class Best:
@@ -45,6 +47,8 @@ class Progress:
         workers: workers at work.
         share_done: share of the budget that is used up, 0 to 1; None where the budget has no end.
         seconds_left: estimated seconds until the end; None where there is no estimate yet.
+        validation: points of the validation curve, oldest first; None where there is no validation.
+        overfits: whether the search has passed the best of that curve.
     """
 
     batch: int = 0
@@ -65,3 +69,5 @@ class Progress:
     workers: int = 1
     share_done: float | None = None
     seconds_left: float | None = None
+    validation: tuple[Point, ...] | None = None
+    overfits: bool = False

@@ -1,6 +1,7 @@
 """What there is to see of a run, also while it runs: plain data for people and machines."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from archive.records import ProgramRecord
 from archive.store import Store
 from discovery.config import Config
 from discovery.run import axes, stored_config
+from discovery.validation import FIGURE, Curve, Point
 from evaluators.domain import Domain, load
 from evaluators.forms import canonical_graph, canonical_text
 
@@ -27,7 +29,11 @@ def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
         What `pride show --json` prints. `corrected` tells of the elites that were evaluated again: how many they are
         (`elites`), their QD score by the new replicates alone (`qd_score`) and, to compare, by the first one, which
         they were let in for (`first_qd_score`); None where there are none. `restarts` is None where the configuration
-        has none.
+        has none. `validation` is the validation curve, oldest point first: the batch, the candidates until then, the
+        program, its score in the search (`score`) and on the larger tasks (`validation`; None where `status` is not
+        ok). `validated` is what it comes to: its best point (`best`), whether the search overfits (`overfits`), whether
+        the curve ended the run (`ended`), and its own steps, which are none of the search's (`steps`). Both are None
+        where there is no validation.
 
     Raises:
         ValueError: no run folder, damaged, or of a newer version.
@@ -41,6 +47,7 @@ def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
         statistics = grid.statistics(config.archive.qd_offset)
         best = [_elite(store, elite, domain) for elite in grid.ranked()[:top]]
         counters: dict[str, int] = store.state().get("counters", {})
+        curve = _curve(store, config)
         return {
             "domain": config.domain,
             "seed": config.seed,
@@ -56,7 +63,16 @@ def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
             "coverage": statistics.coverage,
             "qd_score": statistics.qd_score,
             "corrected": _corrected(store, grid, config.archive.qd_offset),
-            "restarts": None if config.restart.from_ == "none" else counters.get("restarts", 0),
+            "restarts": counters.get("restarts", 0) if config.restarts else None,
+            "validation": None if curve is None else [_point(point) for point in curve.known],
+            "validated": None
+            if curve is None
+            else {
+                "best": None if curve.best is None else _point(curve.best),
+                "overfits": curve.overfits,
+                "ended": curve.last is not None,
+                "steps": counters.get("validation.steps", 0),
+            },
             "best": best[0] if best else None,
             "top": best,
             "steps": figures.get("steps", 0),
@@ -90,6 +106,36 @@ def _corrected(store: Store, grid: Grid, offset: float) -> dict[str, Any] | None
         "qd_score": grid.corrected({key: found[1:] for key, found in held.items()}).qd_score(offset),
         "first_qd_score": grid.corrected({key: found[:1] for key, found in held.items()}).qd_score(offset),
     }
+
+
+def _curve(store: Store, config: Config) -> Curve | None:
+    """The validation curve of a run; None where there is no validation."""
+    if config.validation.every is None:
+        return None
+    curve, state = Curve(config), store.state()
+    if "validation" in state:
+        curve.restore(state["validation"], store.meta.get(FIGURE))
+    return curve
+
+
+def _point(point: Point) -> dict[str, Any]:
+    told = asdict(point)
+    del told["behaviour"]
+    return told
+
+
+def best_validated(folder: str | Path) -> Point | None:
+    """Returns the best point of a run's validation curve, whose program is the one to promote.
+
+    Returns:
+        None where there is no validation, or no point of it yet.
+
+    Raises:
+        ValueError: no run folder, damaged, or of a newer version.
+    """
+    with Store.read(folder) as store, store.snapshot():
+        curve = _curve(store, stored_config(store))
+        return None if curve is None else curve.best
 
 
 def _elite(store: Store, elite: Elite, domain: Domain) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from archive.cache import Hit, Layer
+from archive.evaluation import Status
 from archive.folder import StoreError
 from archive.store import Store
 from discovery.budget import Budget, parse_budget
@@ -26,6 +27,7 @@ from discovery.progress import Best, Progress
 from discovery.search import Search, axes
 from discovery.settings import read_yaml
 from discovery.starts import load_starts
+from discovery.validation import FIGURE, Point, figure_of, validator
 from discovery.worker import Bred, BreedUnit, EvaluateUnit, Judged, Worker
 from evaluators.domain import load as load_domain
 
@@ -72,6 +74,7 @@ class Run:
         self._batches: dict[int, _Batch] = {}
         self._evaluation_seconds = 0.05
         self._is_untried = is_new
+        self._validating: Point | None = None  # what a worker judges for the validation curve
         self._restore()
 
     def _restore(self) -> None:
@@ -96,7 +99,9 @@ class Run:
         configure()
         config = build(config.model_dump(mode="json", by_alias=True))
         starts = load_starts(config)
-        axes(config, load_domain(config.domain))
+        domain = load_domain(config.domain)
+        axes(config, domain)
+        validator(config, domain)
         store = Store.create(folder, {"config": dump(config), "starts": starts, "machine": describe()})
         return cls._of(config, store, is_new=True)
 
@@ -188,6 +193,7 @@ class Run:
         except BaseException as error:
             # What was under way is lost: the next call goes on from the store, as another process would.
             self._batches.clear()
+            self._validating = None
             self._restore()
             if self._is_untried and isinstance(error, ValueError):
                 self.store.discard()  # a task that is none, say: what can never begin must not be in the way
@@ -205,7 +211,7 @@ class Run:
     ) -> None:
         search = self.search
         next_batch = search.merged + 1
-        under_way = 0
+        under_way = self._begin_validation(pool, began, stop)
         while True:
             while next_batch <= search.merged + self.config.lag and not (
                 stop.is_set() or self._is_finished(time.perf_counter() - began, next_batch)
@@ -217,11 +223,14 @@ class Run:
             under_way += self._take(pool.next(), pool) - 1
             while self._is_complete(search.merged + 1):
                 self._merge(search.merged + 1, began, pool.workers)
+                under_way += self._begin_validation(pool, began, stop)
                 if watch is not None:
                     watch(self.progress(began, pool.workers))
 
     def _is_finished(self, elapsed: float, next_batch: int | None = None) -> bool:
         batch = self.search.merged + 1 if next_batch is None else next_batch
+        if self.search.curve.last is not None and batch > self.search.curve.last:
+            return True
         budget = self.config.budget
         if budget.candidates is not None:
             return batch * self.config.batch >= budget.candidates
@@ -241,9 +250,34 @@ class Run:
             batch.missing += 1
         return batch.missing
 
+    def _begin_validation(self, pool: Executor, began: float, stop: threading.Event) -> int:
+        """Hands the program that the validation curve waits for to a worker, once; returns the number of units."""
+        item, batch = self.search.validation(), self.search.merged
+        if item is None or self._validating == self.search.curve.under_way:
+            return 0
+        ends = stop.is_set() or self._is_finished(time.perf_counter() - began)
+        if ends and not any(map(self.search.curve.is_turn, self._batches)):
+            return 0  # no batch will need it
+        self._validating = self.search.curve.under_way
+        pool.submit(EvaluateUnit(batch, (item,)))
+        return 1
+
+    def _take_validation(self, finished: Finished) -> None:
+        """Takes the figure of the validation curve; stored at once, for its merge may be far."""
+        (result,), point = finished.results, self._validating
+        self._seconds["validate"] += finished.seconds
+        if isinstance(result, Judged) and point is not None:
+            figure = figure_of(result.evaluation)
+            self.search.curve.receive(point.batch, figure)
+            if result.evaluation.status is not Status.FAULT:
+                self.store.set_meta(FIGURE, [point.batch, *figure])
+
     def _take(self, finished: Finished, pool: Executor) -> int:
         """Puts a result where it belongs; returns the number of new units."""
         unit = finished.unit
+        if isinstance(unit, EvaluateUnit) and unit.items[0].validation:
+            self._take_validation(finished)
+            return 0
         batch = self._batches[unit.batch]
         batch.missing -= 1
         for result in finished.results:
@@ -275,6 +309,8 @@ class Run:
 
     def _is_complete(self, number: int) -> bool:
         batch = self._batches.get(number)
+        if self.search.curve.is_turn(number) and self.search.curve.to_judge() is not None:
+            return False
         return batch is not None and batch.hits is not None and batch.missing == 0
 
     def _merge(self, number: int, began: float, workers: int) -> None:
@@ -285,6 +321,7 @@ class Run:
         self._seconds["merge"] += time.perf_counter() - start
         start = time.perf_counter()
         progress = asdict(self._progress(began, workers, self.search.best(3)))
+        del progress["validation"], progress["overfits"]  # the state has the curve
         for best in progress["best"]:
             del best["text"]
         self.store.commit(replace(merged, progress=progress))
@@ -294,7 +331,10 @@ class Run:
 
     def progress(self, began: float, workers: int = 1) -> Progress:
         """Returns the state of the run; `began` is when this call of `execute` began (perf_counter)."""
-        return self._progress(began, workers, self.search.best(3, with_text=True))
+        progress = self._progress(began, workers, self.search.best(3, with_text=True))
+        if self.config.validation.every is None:
+            return progress
+        return replace(progress, validation=self.search.curve.known, overfits=self.search.curve.overfits)
 
     def _progress(self, began: float, workers: int, best: Sequence[Best]) -> Progress:
         counters, budget = self.search.counters, self.config.budget
@@ -306,6 +346,8 @@ class Run:
         else:
             share = min(1.0, seconds / (budget.seconds or 1.0))
             left = max(0.0, (budget.seconds or 0.0) - seconds)
+        if self.search.curve.last is not None and self.search.merged >= self.search.curve.last:
+            share, left = 1.0, 0.0
         return Progress(
             batch=self.search.merged,
             candidates=counters["candidates"],

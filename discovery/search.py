@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +25,9 @@ from discovery.plan import Hurdles, Plan, make_plan
 from discovery.population import Population
 from discovery.progress import Best
 from discovery.strategies import Scored
+from discovery.validation import FIGURE, Curve
 from discovery.worker import Bred, Item, Judged
-from evaluators.domain import Domain
+from evaluators.domain import VALIDATION_REPLICATE, Domain
 from evaluators.domain import load as load_domain
 from primitives.emit.text import emit_text
 from primitives.names import nearest
@@ -67,6 +69,7 @@ class Search:
         self.cache = Cache(config.cache.entries)
         self.population = Population(config, self.grid, len(self.starts))
         self.proposer = self.population.strategy.proposer or config.proposer.name
+        self.curve = Curve(config)
         self.counters: Counter[str] = Counter()
         self.merged = -1
         self.text = lru_cache(REMEMBERED)(self._load_text)
@@ -88,6 +91,8 @@ class Search:
         self.counters.update(state["counters"])
         self._hurdles.restore(state["hurdles"])
         self.population.restore(state["population"])
+        if "validation" in state:
+            self.curve.restore(state["validation"], store.meta.get(FIGURE))
         stored = {batch: Plan.from_json(batch, data) for batch, data in store.plans().items()}
         self._plans = {batch: plan for batch, plan in self._plans.items() if batch > self.merged} | stored
         for batch in range(self.merged + 1, self.merged + 1 + self.config.lag):
@@ -136,6 +141,13 @@ class Search:
             return False
         return np.random.default_rng([self.config.seed, *divmod(id, self.config.batch), 1]).random() < share
 
+    def validation(self) -> Item | None:
+        """Returns the evaluation on larger tasks that the validation curve waits for, if there is one."""
+        point = self.curve.to_judge()
+        if point is None:
+            return None
+        return Item(point.behaviour, self.text(point.program), VALIDATION_REPLICATE, (), True, True)
+
     # --- after the workers ---------------------------------------------------------------------------------------
 
     def merge(
@@ -165,7 +177,7 @@ class Search:
         for again in plan.again:
             self._merge_again(again.behaviour, judged[again.behaviour, again.replicate].evaluation, outcome)
         self.population.observe(plan.batch, outcome.scored)
-        self.counters["restarts"] += self.population.end_batch(plan.batch)
+        curve = self._merge_curve(plan.batch)
         self.merged = plan.batch
         del self._plans[plan.batch]
         later = plan.batch + self.config.lag
@@ -190,6 +202,7 @@ class Search:
                 "counters": dict(self.counters),
                 "hurdles": self._hurdles.state(),
                 "population": self.population.state(),
+                **curve,
             },
         )
 
@@ -249,6 +262,36 @@ class Search:
             self.population.update(behaviour, self._score(evaluation))
         outcome.evaluations.append((behaviour, evaluation))
         self._evaluations[behaviour] = (*self._known(behaviour), evaluation)
+
+    def _merge_curve(self, batch: int) -> dict[str, Any]:
+        """Ends the batch for population and validation curve; returns what of the curve the store must keep anew."""
+        began_anew, is_turn = self.population.end_batch(batch), self.curve.is_turn(batch)
+        if is_turn:
+            self._record_point()
+            then = self.config.validation.then if self.curve.overfits else "continue"
+            if then == "stop":
+                self.curve.end(batch)
+            elif then == "restart" and not began_anew:
+                self.population.restart(batch)
+                began_anew = True
+        self.counters["restarts"] += began_anew
+        if began_anew:
+            self.curve.begin_anew(batch)
+        if is_turn:
+            # of what is bred from: after a restart the archive's best would still be the one that overfits
+            self.curve.choose(batch, self.counters["candidates"], self.population.grid.best())
+        has_changed = self.config.validation.every is not None and (is_turn or began_anew)
+        return {"validation": self.curve.state()} if has_changed else {}
+
+    def _record_point(self) -> None:
+        """Records the point of the curve that is due; its steps are no part of the search's."""
+        recorded = self.curve.record()
+        if recorded is None:
+            return
+        point, steps = recorded
+        self.counters["validation.steps"] += steps
+        self.counters["validation.evaluations"] += steps > 0
+        self.counters["validation.faults"] += point.status == Status.FAULT
 
     def _offer(self, one: Bred, behaviour: int, first: Evaluation, batch: int) -> bool:
         """Offers a program to the archive with all scores of its behaviour; returns whether it may become a parent."""

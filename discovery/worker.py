@@ -15,6 +15,7 @@ from discovery.executors import Finished
 from discovery.proposers import Space
 from discovery.proposers import load as load_proposer
 from discovery.settings import validate
+from discovery.validation import validator
 from evaluators.domain import load as load_domain
 from primitives.canonical import Canonicalizer
 from primitives.draws import generator
@@ -68,13 +69,23 @@ class BreedUnit(NamedTuple):
 
 
 class Item(NamedTuple):
-    """One evaluation of a program's text to run; `final` skips the cheaper stages and the hurdles."""
+    """One evaluation of a program's text to run.
+
+    Args:
+        behaviour: whose evaluation it is.
+        text: the program.
+        replicate: the seed set.
+        thresholds: hurdles of the stages.
+        final: whether the cheaper stages and the hurdles are skipped.
+        validation: whether the larger tasks judge it.
+    """
 
     behaviour: int
     text: str
     replicate: int
     thresholds: tuple[float, ...]
     final: bool
+    validation: bool = False
 
 
 class EvaluateUnit(NamedTuple):
@@ -120,6 +131,8 @@ class Worker:
         self._write = Writer(self.domain.vocabulary)
         self._parsed = lru_cache(maxsize=4096)(self._parse)
         self.evaluator = self.domain.evaluator(options(config), cache)
+        make_validator = validator(config, self.domain)
+        self._validator = make_validator and make_validator(options(config), cache)
         self._final = len(self.domain.stages(options(config))) - 1
         self._static = self.domain.static_descriptors
         self._axes = [axis.name for axis in config.archive.axes or self.domain.descriptors]
@@ -127,6 +140,8 @@ class Worker:
     def warm_up(self) -> None:
         """Compiles and loads all that evaluations need."""
         self.evaluator.warm_up()
+        if self._validator is not None:
+            self._validator.warm_up()
         gc.freeze()  # what is loaded now stays: looking through it for garbage took 4 % of the time of breeding
 
     def run(self, unit: BreedUnit | EvaluateUnit) -> Finished:
@@ -185,7 +200,7 @@ class Worker:
 
     def _judge(self, item: Item) -> Judged:
         graph, _ = self._canonical(self._parsed(item.text))
-        evaluation = _try_twice(self._evaluate, graph, item)
+        evaluation = _try_twice(self._validate if item.validation else self._evaluate, graph, item)
         if isinstance(evaluation, str):
             evaluation = Evaluation(Status.FAULT, None, 0, item.replicate, message=evaluation)
         return Judged(item.behaviour, evaluation)
@@ -196,18 +211,29 @@ class Worker:
         self._refuse_unusable(evaluation, item.replicate, {**evaluation.descriptors, **self._static(graph)})
         return evaluation
 
+    def _validate(self, graph: Graph, item: Item) -> Evaluation:
+        if self._validator is None:
+            raise ValueError("validation must be in the configuration, got none; set validation.every")
+        evaluation = self._validator.evaluate(graph, item.replicate)
+        _refuse_scores(evaluation, item.replicate)
+        return evaluation
+
     def _refuse_unusable(self, evaluation: Evaluation, replicate: int, descriptors: Mapping[str, float]) -> None:
         """An evaluator of a user's own may have a flaw: that is a fault, and must not reach the archive."""
-        if evaluation.replicate != replicate:
-            raise ValueError(f"an evaluation must be of replicate {replicate}, got {evaluation.replicate}")
-        scores = [*evaluation.stage_scores]
-        if evaluation.status in (Status.OK, Status.HURDLED) or evaluation.score is not None:
-            scores.append(nan if evaluation.score is None else evaluation.score)
-        if not all(map(isfinite, scores)):
-            raise ValueError(f"scores of an evaluation that is {evaluation.status} must be finite, got {scores}")
+        _refuse_scores(evaluation, replicate)
         missing = [name for name in self._axes if isnan(descriptors.get(name, nan))]
         if evaluation.status is Status.OK and missing:
             raise ValueError(f"every axis of the archive must have a value, got none for {', '.join(missing)}")
+
+
+def _refuse_scores(evaluation: Evaluation, replicate: int) -> None:
+    if evaluation.replicate != replicate:
+        raise ValueError(f"an evaluation must be of replicate {replicate}, got {evaluation.replicate}")
+    scores = [*evaluation.stage_scores]
+    if evaluation.status in (Status.OK, Status.HURDLED) or evaluation.score is not None:
+        scores.append(nan if evaluation.score is None else evaluation.score)
+    if not all(map(isfinite, scores)):
+        raise ValueError(f"scores of an evaluation that is {evaluation.status} must be finite, got {scores}")
 
 
 def _try_twice(action: Callable[..., Result], *args: Any) -> Result | str:

@@ -14,6 +14,9 @@ from primitives.graph import Graph
 from primitives.primitive import Vocabulary
 from primitives.program import Interface
 
+VALIDATION_REPLICATE = 10_000
+"""The replicate of all validation, so that its figures compare; search takes those below 1,000, promotion others."""
+
 
 class Evaluator(Protocol):
     """Judges programs under one configuration; a worker makes one and keeps it."""
@@ -58,6 +61,9 @@ class Domain:
             baselines; None where programs leave nothing open.
         baselines: finds the baselines anew, given the same: figures by name, one baseline each; None where scores
             compare with none.
+        validator: makes the judge of larger tasks that breeding never sees, given the same; all its stages run, on
+            VALIDATION_REPLICATE, and its score tells whether a search overfits. None where the domain has no larger
+            tasks.
         promotion: pydantic model of the section `promotion` of the configuration; None where programs are not promoted.
     """
 
@@ -76,6 +82,7 @@ class Domain:
     inputs: tuple[str, ...]
     wide_evaluator: Callable[[Any, str | None], Evaluator] | None = None
     baselines: Callable[[Any, str | None], Mapping[str, Mapping[str, Any]]] | None = None
+    validator: Callable[[Any, str | None], Evaluator] | None = None
     promotion: type[BaseModel] | None = None
 
 

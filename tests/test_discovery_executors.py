@@ -84,12 +84,13 @@ def test_one_worker_is_this_process(tmp_path):
 def test_ray_gives_the_archive_of_one_process_whoever_dies(tmp_path, capfd):
     from discovery.executors.ray_local import ATTEMPTS, RayLocal
 
-    whole = execute(configuration(), tmp_path / "whole")
+    changes = {"validation": {"every": 3, "patience": 1, "then": "restart"}}
+    whole = execute(configuration(**changes), tmp_path / "whole")
     graves = tmp_path / "graves"
     graves.mkdir()
     deaths = ATTEMPTS + 1
     handler = signal.getsignal(signal.SIGTERM)
-    config = configuration(evaluation={"deaths": deaths, "graves": str(graves)})
+    config = configuration(**changes, evaluation={"deaths": deaths, "graves": str(graves)})
     with Run.create(config, tmp_path / "run") as run:
         pool = RayLocal(2, partial(Worker, config, run.search.starts, run.proposer, None))
         try:

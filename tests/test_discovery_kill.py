@@ -88,8 +88,9 @@ def batches(folder):
     [
         {"budget": 640},
         {"budget": 480, "lag": 4, "batch": 8, "restart": {"from": "best", "patience": 4}},
+        {"budget": 480, "lag": 3, "validation": {"every": 2, "patience": 1, "then": "restart"}},
     ],
-    ids=["map_elites", "restarts"],
+    ids=["map_elites", "restarts", "validation"],
 )
 def test_a_run_killed_many_times_equals_one_left_alone(tmp_path, changes):
     config = configuration(strategy={"name": "map_elites"}, **changes)

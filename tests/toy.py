@@ -111,6 +111,19 @@ class Bowl:
         return loss if np.isfinite(loss) else float("nan")
 
 
+class Larger(Bowl):
+    """The same at a longer stretch: validation."""
+
+    def __init__(self, options: Options, cache: str | None) -> None:
+        super().__init__(options.model_copy(update={"steps": 5 * options.steps, "deaths": 0}), cache)
+
+    def evaluate(
+        self, graph: Graph, replicate: int, thresholds: tuple[float, ...] = (), stages: range | None = None
+    ) -> Evaluation:
+        """Judges a canonical graph."""
+        return super().evaluate(graph, replicate, thresholds, range(len(SHARES) - 1, len(SHARES)))
+
+
 def _loss(distance: np.ndarray) -> float:
     return float(np.sum(CURVATURES * distance * distance)) / 2
 
@@ -183,4 +196,5 @@ DOMAIN = Domain(
     evaluator=Bowl,
     start=("sgd",),
     inputs=("w", "g", "lr"),
+    validator=Larger,
 )

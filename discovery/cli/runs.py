@@ -18,9 +18,12 @@ from discovery.cli.output import console, key_text, print_facts, print_json, pri
 
 if TYPE_CHECKING:
     from discovery.run import Run
+    from discovery.validation import Point
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+_POINTS = 12
+"""Points of the validation curve that `pride show` prints."""
 
 _Budget = Annotated[
     str | None,
@@ -143,12 +146,24 @@ def _search(run: "Run", folder: Path, workers: int | None, as_json: bool) -> Non
         except KeyboardInterrupt:
             remark(f"interrupted; all but the batches in flight is kept. To go on:  pride resume {quote(str(folder))}")
             raise typer.Exit(INTERRUPTED) from None
-        if ended.finished and run.search.merged == before:
+        curve = run.search.curve
+        if curve.last is not None and run.search.merged >= curve.last:
+            remark(_ended_by_validation(curve.best, run.config.validation.patience))
+        elif ended.finished and run.search.merged == before:
             remark(f"nothing to do: budget {run.config.budget} is used up; give a larger one, counted from the start")
     _print_end(folder, as_json)
     if stop.is_set() and not ended.finished:
         remark(f"stopped; everything is kept. To go on:  pride resume {quote(str(folder))}")
         raise typer.Exit(INTERRUPTED)
+
+
+def _ended_by_validation(best: "Point | None", patience: int) -> str:
+    """Why the run ended before its budget, and what to take of it."""
+    found = "none was judged well" if best is None else f"the best is #{best.program} at {best.validation:+.4f}"
+    return (
+        f"ended by validation: {patience} programs without a new best on the larger tasks, so the search overfits; "
+        f"{found}. A run with validation.then=continue goes on"
+    )
 
 
 @contextmanager
@@ -182,7 +197,11 @@ def _print_end(folder: Path, as_json: bool) -> None:
     if best:
         say(f"\nsee the best:     pride program {place} {best['id']}")
         say(f"take it as code:  pride export {place} {best['id']} --to optax")
-    say(f"search longer:    pride resume {place} --budget 1h")
+        validated = found["validated"] and found["validated"]["best"]
+        if validated and validated["program"] != best["id"]:
+            say(f"best validated:   pride program {place} {validated['program']}")
+    if not (found["validated"] and found["validated"]["ended"]):
+        say(f"search longer:    pride resume {place} --budget 1h")
 
 
 def _print_summary(found: Mapping[str, Any], folder: Path) -> None:
@@ -192,8 +211,7 @@ def _print_summary(found: Mapping[str, Any], folder: Path) -> None:
     corrected, doubted = found["corrected"], found["counterfactual"]
     print_facts(
         {
-            "run": f"{folder} ({found['domain']}, seed {found['seed']}, "
-            f"{'finished' if found['finished'] else 'not finished'})",
+            "run": f"{folder} ({found['domain']}, seed {found['seed']}, {_finished(found)})",
             "candidates": f"{found['candidates']:,}, {found['batches']:,} merged batches",
             "known before": ", ".join(f"{layer} {count / bred:.1%}" for layer, count in found["hits"].items()),
             "evaluations": f"{found['evaluations']:,}, {found['hurdled']:,} hurdled, {found['steps']:,} steps, "
@@ -206,6 +224,7 @@ def _print_summary(found: Mapping[str, Any], folder: Path) -> None:
             else f"{plural(corrected['elites'], 'elite')}, corrected QD score {corrected['qd_score']:.4g} "
             f"(by their first scores {corrected['first_qd_score']:.4g})",
             **({} if found["restarts"] is None else {"restarts": found["restarts"]}),
+            **({} if found["validated"] is None else {"validation": _validation(found)}),
             **({} if not doubted else {"collisions": _collisions(doubted)}),
         }
     )
@@ -224,6 +243,37 @@ def _print_summary(found: Mapping[str, Any], folder: Path) -> None:
             for one in found["top"]
         ],
     )
+    if found["validation"]:
+        say("\nvalidation: the best so far on larger tasks", style="bold")
+        print_table(
+            ["batch", "candidates", "id", "score", "validation"],
+            [
+                [
+                    str(point["batch"]),
+                    point["candidates"],
+                    str(point["program"]),
+                    f"{point['score']:+.4f}",
+                    point["status"] if point["validation"] is None else f"{point['validation']:+.4f}",
+                ]
+                for point in found["validation"][-_POINTS:]
+            ],
+        )
+
+
+def _finished(found: Mapping[str, Any]) -> str:
+    if found["validated"] and found["validated"]["ended"]:
+        return "ended by validation"
+    return "finished" if found["finished"] else "not finished"
+
+
+def _validation(found: Mapping[str, Any]) -> str:
+    from discovery.display import plural
+
+    best, overfits = found["validated"]["best"], found["validated"]["overfits"]
+    told = f"{plural(len(found['validation']), 'point')}, {found['validated']['steps']:,} steps of its own"
+    if best is not None:
+        told += f", best {best['validation']:+.4f} (#{best['program']}, batch {best['batch']:,})"
+    return f"{told}, overfitting" if overfits else told
 
 
 def _collisions(doubted: Mapping[str, int]) -> str:

@@ -5,8 +5,8 @@ from functools import cache
 from typing import Any
 
 from archive.descriptor import Descriptor
-from evaluators.domain import Domain, Evaluator
-from evaluators.optimizers.options import Options
+from evaluators.domain import VALIDATION_REPLICATE, Domain, Evaluator
+from evaluators.optimizers.options import Options, Stage
 from evaluators.optimizers.promotion import Promotion
 from primitives.fingerprint import fingerprint, optimizer_probe
 from primitives.graph import Graph
@@ -15,6 +15,9 @@ from primitives.program import OPTIMIZER
 
 WIDE = tuple(10.0 ** (half / 2) for half in range(-12, 5))
 """Learning rates for rules with a scale of their own: 10^-6 to 100 by half decades."""
+
+VALIDATION_SEEDS = 3
+"""Seeds that the loss on a task of validation is the mean of."""
 
 
 _probe = cache(optimizer_probe)  # making it takes as long as a fingerprint
@@ -55,6 +58,14 @@ def _baselines(options: Options, cache: str | None) -> Mapping[str, Mapping[str,
     return Judge(options, cache).baselines()
 
 
+def _validator(options: Options, cache: str | None) -> Evaluator:
+    from evaluators.optimizers.judge import Judge
+
+    stage = Stage(name="validation", share=1.0, seeds=VALIDATION_SEEDS)
+    larger = options.model_copy(update={"tasks": options.validation_tasks, "stages": (stage,)})
+    return Judge(larger, cache, replicate=VALIDATION_REPLICATE)
+
+
 DOMAIN = Domain(
     name="optimizers",
     interface=OPTIMIZER,
@@ -80,5 +91,6 @@ DOMAIN = Domain(
     inputs=("w", "g", "lr"),
     wide_evaluator=_wide_evaluator,
     baselines=_baselines,
+    validator=_validator,
     promotion=Promotion,
 )

@@ -42,6 +42,7 @@ class Judge:
         options: the section `evaluation` of the configuration.
         cache: folder for tuned baselines, or None.
         learning_rates: what programs try instead of the lanes of the tasks; the baselines keep those.
+        replicate: whose baselines `warm_up` measures; those of others wait until they are asked for.
     """
 
     def __init__(
@@ -49,8 +50,9 @@ class Judge:
         options: Options,
         cache: str | None = None,
         learning_rates: tuple[float, ...] | None = None,
+        replicate: int = 0,
     ) -> None:
-        self.options, self._cache = options, cache
+        self.options, self._cache, self._first = options, cache, replicate
         capacity = Capacity(**options.capacity.model_dump())
 
         def training(task: Task) -> Training:
@@ -76,14 +78,14 @@ class Judge:
         return max(1, round(self.trainings[task].task.steps * self.options.stages[stage].share))
 
     def warm_up(self) -> None:
-        """Compiles the training runs and tunes the baselines of replicate 0."""
+        """Compiles the training runs and tunes the baselines."""
         # Workers start at different tasks, so that each finds on disk what the others have compiled and tuned.
         first = os.getpid() % len(self.trainings)
         for task in (*range(first, len(self.trainings)), *range(first)):
             run = self._sweeps[task]  # where all baselines are known from disk, nothing has run yet
             run.losses(run.machine.encode(adamw(0.9, 0.999, 0.0)), 0, 1)
             for stage in self.stages:
-                self.baseline(task, stage, 0)
+                self.baseline(task, stage, self._first)
 
     def baseline(self, task: int, stage: int, replicate: int) -> Baseline:
         """Returns the tuned baseline of a task at a stage on a replicate."""

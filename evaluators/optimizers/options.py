@@ -9,6 +9,9 @@ from primitives.encode import Capacity
 
 _BUILT_IN = Capacity()
 
+VALIDATION_TASKS = ("digits_mlp_10x", "digits_autoencoder_10x", "char_lm_10x")
+"""Larger tasks that tell whether a search overfits; where they end a run, they are no evidence for what it found."""
+
 
 class Stage(BaseModel):
     """A stage: every task with a share of its steps, from one or several seeds."""
@@ -63,6 +66,12 @@ class Options(BaseModel):
         min_length=1,
         max_length=64,
     )
+    validation_tasks: tuple[str, ...] = Field(
+        default=VALIDATION_TASKS,
+        description="larger training problems that breeding never sees, for the section validation; named like tasks",
+        min_length=1,
+        max_length=64,
+    )
     learning_rates: tuple[Annotated[float, Field(gt=0.0)], ...] | None = Field(
         default=None,
         description="lanes, ascending; null means each task's own grid",
@@ -88,6 +97,8 @@ class Options(BaseModel):
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names) or len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"tasks and stages must be named once each, got {list(self.tasks)} and {names}")
+        if len(set(self.validation_tasks)) < len(self.validation_tasks):
+            raise ValueError(f"validation_tasks must be named once each, got {list(self.validation_tasks)}")
         rates = self.learning_rates or (1.0,)
         if any(b <= a for a, b in pairwise(rates)):
             raise ValueError(f"learning rates must ascend, got {list(rates)}; sort them")
