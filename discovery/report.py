@@ -47,7 +47,7 @@ def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
         statistics = grid.statistics(config.archive.qd_offset)
         best = [_elite(store, elite, domain) for elite in grid.ranked()[:top]]
         counters: dict[str, int] = store.state().get("counters", {})
-        curve = _curve(store, config)
+        curve = curve_of(store, config)
         return {
             "domain": config.domain,
             "seed": config.seed,
@@ -64,11 +64,11 @@ def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
             "qd_score": statistics.qd_score,
             "corrected": _corrected(store, grid, config.archive.qd_offset),
             "restarts": counters.get("restarts", 0) if config.restarts else None,
-            "validation": None if curve is None else [_point(point) for point in curve.known],
+            "validation": None if curve is None else [point_data(point) for point in curve.known],
             "validated": None
             if curve is None
             else {
-                "best": None if curve.best is None else _point(curve.best),
+                "best": None if curve.best is None else point_data(curve.best),
                 "overfits": curve.overfits,
                 "ended": curve.last is not None,
                 "steps": counters.get("validation.steps", 0),
@@ -108,8 +108,8 @@ def _corrected(store: Store, grid: Grid, offset: float) -> dict[str, Any] | None
     }
 
 
-def _curve(store: Store, config: Config) -> Curve | None:
-    """The validation curve of a run; None where there is no validation."""
+def curve_of(store: Store, config: Config) -> Curve | None:
+    """Returns the validation curve of a run; None where there is no validation."""
     if config.validation.every is None:
         return None
     curve, state = Curve(config), store.state()
@@ -118,7 +118,8 @@ def _curve(store: Store, config: Config) -> Curve | None:
     return curve
 
 
-def _point(point: Point) -> dict[str, Any]:
+def point_data(point: Point) -> dict[str, Any]:
+    """Returns a point of a validation curve as plain data."""
     told = asdict(point)
     del told["behaviour"]
     return told
@@ -134,7 +135,7 @@ def best_validated(folder: str | Path) -> Point | None:
         ValueError: no run folder, damaged, or of a newer version.
     """
     with Store.read(folder) as store, store.snapshot():
-        curve = _curve(store, stored_config(store))
+        curve = curve_of(store, stored_config(store))
         return None if curve is None else curve.best
 
 

@@ -146,6 +146,8 @@ def _shown(value: Any) -> str:
 
 # --- meaning ----------------------------------------------------------------------------------------------------------
 
+LONGEST = 120
+"""Characters of a line."""
 _TYPES: dict[Any, str] = {
     int: "an integer",
     float: "a number",
@@ -224,12 +226,21 @@ def commented(model: BaseModel, sections: Mapping[str, BaseModel] | None = None,
         if isinstance(inner, BaseModel) and type(inner).model_fields:
             lines += [f"{indent}{key}:", commented(inner, sections, f"{prefix}{key}.")]
         else:
-            lines.append(f"{indent}{one_line(key, dumped[key])}")
+            lines += [indent + line for line in _setting_lines(key, dumped[key], LONGEST - len(indent))]
     return "\n".join(lines)
 
 
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:].rstrip('.')}."
+
+
+def _setting_lines(key: str, value: Any, width: int) -> list[str]:
+    """A setting in one line; a list or mapping too long for that, one entry a line."""
+    line = one_line(key, value)
+    if len(line) <= width or not isinstance(value, list):
+        return [line]
+    entries = yaml.dump([_Flow(entry) for entry in value], Dumper=_Dumper, width=10**6, default_flow_style=False)
+    return [f"{key}:", *(f"  {entry}" for entry in entries.splitlines())]
 
 
 def one_line(key: str, value: Any) -> str:

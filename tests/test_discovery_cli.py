@@ -23,7 +23,7 @@ from evaluators.domain import load
 from primitives.text import parse
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("run", "resume", "show", "program", "score", "baselines", "check", "simplify", "export", "config",
+COMMANDS = ("run", "resume", "show", "program", "promote", "score", "baselines", "check", "simplify", "export", "config",
             "primitives", "bench")  # fmt: skip
 SHOWN = ("domain", "seed", "batches", "candidates", "evaluations", "invalid", "hits", "hurdled", "failures", "elites",
          "cells", "coverage", "qd_score", "best", "top", "steps", "seconds", "finished")  # fmt: skip

@@ -17,6 +17,7 @@ from strategies import SEARCHED, programs
 
 from archive import library
 from archive.elite import Elite
+from discovery.cli.app import main
 from discovery.config_file import build
 from discovery.promote import LEDGER, PAGE, REPORT, finals, promote
 from discovery.promote.entry import rule_name
@@ -426,6 +427,26 @@ def test_a_rule_that_passes_enters_the_library(searched, tmp_path):
         assert (tmp_path / "out" / "rules" / f"{name}_torch.py").read_text() == entry.source("torch")
     again = promote(searched, tmp_path / "out", tmp_path / "shelf", settings, workers=1)
     assert again["promoted"] == report["promoted"], "what is in the library already stays"
+
+
+def test_a_search_may_end_in_a_promotion(tmp_path, monkeypatch, capsys):
+    """`pride run --promote`: one JSON document with the validation curve and the report."""
+    evaluation = {
+        "tasks": ["small_task:regression"],
+        "stages": [{"name": "only", "share": 1.0}],
+        "validation_tasks": ["small_task:regression"],
+    }
+    settings = {"budget": 64, "batch": 32, "start": ["adam"], "evaluation": evaluation, "promotion": SMALL}
+    (tmp_path / "small.yaml").write_text(json.dumps(settings))
+    run = ["pride", "run", str(tmp_path / "small.yaml"), "--out", str(tmp_path / "run"), "--workers", "1", "--json"]
+    monkeypatch.setattr(sys, "argv", [*run, "--promote", "--set", "validation.every=1"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["validation"]
+    assert found["promotion"]["run"]["validation"] == found["validation"]
+    assert found["promotion"]["shown"]
 
 
 def test_what_can_not_be_promoted_is_told_in_one_line(searched, tmp_path):

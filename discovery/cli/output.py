@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 _GAP = "  "
 _NARROWEST = 20
 _NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?|-")

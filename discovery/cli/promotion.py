@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from discovery.cli.options import Json, RunFolder, Workers
-from discovery.cli.output import console, print_json, print_table, remark, say
-from discovery.cli.runs import INTERRUPTED
+from discovery.cli.output import INTERRUPTED, console, print_json, print_table, remark, say
 
 
 def promote(
@@ -44,24 +43,30 @@ def promote(
     from discovery.imports import check_imports
 
     check_imports()
-    from discovery.promote import PAGE
-    from discovery.promote import promote as run
+    report = promoted(folder, out, library, _settings(folder, top, overrides or []), workers)
+    if as_json:
+        print_json(report)
+    else:
+        print_promotion(report)
+
+
+def promoted(
+    folder: Path,
+    out: Path | None = None,
+    library: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """Promotes a run while a person watches; returns the report."""
+    from discovery.promote import promote as work
     from discovery.promote.display import watch
 
-    place = out or folder.with_name(folder.name + "-promotion")
     try:
         with watch(console(stderr=True), f"promotion of {folder}") as shown:
-            report = run(folder, place, library, _settings(folder, top, overrides or []), workers, shown)
+            return work(folder, out, library, settings, workers, shown)
     except KeyboardInterrupt:
         remark(f"interrupted; what is measured is kept. To go on:  pride promote {quote(str(folder))}")
         raise typer.Exit(INTERRUPTED) from None
-    if as_json:
-        print_json(report)
-        return
-    _print(report)
-    say(f"\nthe whole report:  {place / PAGE}")
-    for name in report["promoted"].values():
-        say(f"see a rule:        pride library show {name} --library {quote(report['library'])}")
 
 
 def _settings(folder: Path, top: int | None, overrides: list[str]) -> dict[str, Any]:
@@ -77,7 +82,8 @@ def _settings(folder: Path, top: int | None, overrides: list[str]) -> dict[str, 
     return settings | ({} if top is None else {"top": top})
 
 
-def _print(report: Mapping[str, Any]) -> None:
+def print_promotion(report: Mapping[str, Any]) -> None:
+    """Prints the ranking, what passed, and where to look."""
     found = report["found"]
     if not report["finalists"]:
         say("No candidate came as far as the held-out tasks; the nearest are shown.", style="bold")
@@ -89,6 +95,9 @@ def _print(report: Mapping[str, Any]) -> None:
         say(f"{name} passes: {promoted}")
     if not report["promoted"]:
         say("Nothing passes the gate.")
+    say(f"\nthe whole report:  {report['page']}")
+    for name in report["promoted"].values():
+        say(f"see a rule:        pride library show {name} --library {quote(report['library'])}")
 
 
 def _row(one: Mapping[str, Any], found: Mapping[str, Any]) -> list[Any]:

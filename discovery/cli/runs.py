@@ -14,14 +14,15 @@ import typer
 
 from discovery.budget import parse_budget
 from discovery.cli.options import Json, Overrides, RunFolder, Workers
-from discovery.cli.output import console, key_text, print_facts, print_json, print_table, remark, say
+from discovery.cli.output import INTERRUPTED, console, key_text, print_facts, print_json, print_table, remark, say
 
 if TYPE_CHECKING:
+    from discovery.config import Config
     from discovery.run import Run
     from discovery.validation import Point
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+VALIDATED = 25
+"""Batches between two points of the validation curve of a run that is to be promoted, unless it says otherwise."""
 _POINTS = 12
 """Points of the validation curve that `pride show` prints."""
 
@@ -44,6 +45,10 @@ def run(
     overrides: Overrides = None,
     budget: _Budget = None,
     workers: Workers = None,
+    promote: Annotated[
+        bool,
+        typer.Option("--promote", help="Show the validation curve while it searches, then `pride promote` the run."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Search: breed programs and keep the best of every sort.
@@ -55,6 +60,7 @@ def run(
       pride run optimizers
       pride run configs/optimizers.yaml --budget 36h --out runs/long
       pride run optimizers --set seed=1 --set archive.depth=5 --budget 20000
+      pride run optimizers --budget 1h --promote --set validation.then=stop
     """
     from discovery.config_file import find_config, load_config
     from discovery.imports import check_imports
@@ -64,9 +70,41 @@ def run(
     if budget is not None:
         config = config.model_copy(update={"budget": parse_budget(budget)})
     folder = out or Path("runs") / f"{find_config(source).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if promote:
+        config = _for_promotion(config)
     from discovery.run import Run
 
-    _search(Run.create(config, folder), folder, workers or config.workers, as_json)
+    stopped = _search(Run.create(config, folder), folder, workers or config.workers)
+    if stopped or not (promote and as_json):
+        _finish(folder, stopped, as_json)
+    if promote:
+        _promote(folder, workers or config.workers, as_json)
+
+
+def _for_promotion(config: "Config") -> "Config":
+    """The configuration with a validation curve, after all that a promotion needs was found."""
+    if config.validation.every is None:
+        validation = config.validation.model_copy(update={"every": VALIDATED})
+        config = config.model_copy(update={"validation": validation})
+    from discovery.device import configure
+
+    configure()
+    from discovery.promote import check
+
+    check(config)
+    return config
+
+
+def _promote(folder: Path, workers: int | None, as_json: bool) -> None:
+    from discovery.cli.promotion import print_promotion, promoted
+    from discovery.report import summary
+
+    report = promoted(folder, workers=workers)
+    if as_json:
+        print_json({**summary(folder), "promotion": report})
+    else:
+        say()
+        print_promotion(report)
 
 
 def resume(
@@ -88,7 +126,8 @@ def resume(
     check_imports()
     from discovery.run import Run
 
-    _search(Run.resume(folder, parse_budget(budget) if budget is not None else None), folder, workers, as_json)
+    stopped = _search(Run.resume(folder, parse_budget(budget) if budget is not None else None), folder, workers)
+    _finish(folder, stopped, as_json)
 
 
 def show(
@@ -132,7 +171,8 @@ def program(
         _print_program(found)
 
 
-def _search(run: "Run", folder: Path, workers: int | None, as_json: bool) -> None:
+def _search(run: "Run", folder: Path, workers: int | None) -> bool:
+    """Searches while a person watches; returns whether it was stopped before its end."""
     from discovery.display import watch
 
     with run:
@@ -151,8 +191,12 @@ def _search(run: "Run", folder: Path, workers: int | None, as_json: bool) -> Non
             remark(_ended_by_validation(curve.best, run.config.validation.patience))
         elif ended.finished and run.search.merged == before:
             remark(f"nothing to do: budget {run.config.budget} is used up; give a larger one, counted from the start")
+    return stop.is_set() and not ended.finished
+
+
+def _finish(folder: Path, stopped: bool, as_json: bool) -> None:
     _print_end(folder, as_json)
-    if stop.is_set() and not ended.finished:
+    if stopped:
         remark(f"stopped; everything is kept. To go on:  pride resume {quote(str(folder))}")
         raise typer.Exit(INTERRUPTED)
 

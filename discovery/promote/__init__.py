@@ -26,8 +26,9 @@ from discovery.promote import entry, finals
 from discovery.promote.funnel import Candidate, Funnel, baseline
 from discovery.promote.measure import Bench, about
 from discovery.promote.page import page
-from discovery.report import archive_of
+from discovery.report import archive_of, curve_of, point_data
 from discovery.run import stored_config
+from discovery.validation import Point
 from evaluators.domain import Domain, load
 from evaluators.forms import canonical_text
 from evaluators.optimizers.promotion import Promotion
@@ -98,10 +99,7 @@ def promote(
     if folder.resolve() in (place.resolve(), *place.resolve().parents):
         raise ValueError(f"a promotion must have a folder outside of its run, got {place} in {folder}; choose another")
     run = _read(folder, settings)
-    chosen = section(run.config)
-    if not isinstance(chosen, Promotion):
-        raise ValueError(f"update rules can be promoted, got a run of the domain {run.config.domain!r}")
-    _check(chosen, run.facts["search_tasks"])
+    chosen = check(run.config)
     shelf = Path(library) if library is not None else place / "library"
     _refuse_unwritable(shelf)
     machine = describe()
@@ -121,7 +119,7 @@ def promote(
         report = _report(run, chosen, machine, funnel, finalists, shown, results, bench.seconds())
     passed = [one for one in finalists if report["found"]["gate"][finals.name_of(one)]["passes"]]
     report["promoted"] = entry.write(passed, report, place, shelf)
-    report["library"] = str(shelf)
+    report |= {"library": str(shelf), "page": str(place / PAGE)}
     report = _plain(report)
     entry.replace_file(place / REPORT, json.dumps(report, indent=1, allow_nan=False) + "\n")
     entry.replace_file(place / PAGE, page(report))
@@ -139,6 +137,9 @@ def _read(folder: Path, settings: Mapping[str, Any] | None) -> _Run:
         tops = sorted(grid.tops(), key=lambda one: (-grid.value(one), one.id))
         if not tops:
             raise ValueError(f"a run must have elites to promote, got none in {folder}; let it search longer")
+        curve = curve_of(store, config)
+        if curve is not None and curve.best is not None and curve.best.program not in {one.id for one in tops}:
+            tops.insert(0, _validated(store, curve.best))
         elites = [(one, _text(store, one.id, domain, folder)) for one in tops]
         last = store.last_batch
         figures = store.progress(last)[last]
@@ -151,8 +152,15 @@ def _read(folder: Path, settings: Mapping[str, Any] | None) -> _Run:
             "seconds": figures["seconds"],
             "machine": store.meta.get("machine", {}),
             "search_tasks": list(config.evaluation.get("tasks", ())),
+            "validation": [] if curve is None else [point_data(point) for point in curve.known],
         }
         return _Run(config, domain, elites, facts)
+
+
+def _validated(store: Store, point: Point) -> Elite:
+    """The program at the best point of the validation curve, which the archive may have dropped since."""
+    scores = [e.score for e in store.evaluations(point.behaviour) if e.score is not None] or [point.score]
+    return Elite.scored(point.program, point.behaviour, -1, 0, scores, {})
 
 
 def _text(store: Store, id: int, domain: Domain, folder: Path) -> str:
@@ -168,15 +176,27 @@ def _text(store: Store, id: int, domain: Domain, folder: Path) -> str:
         ) from None
 
 
-def _check(settings: Promotion, searched: Sequence[str]) -> None:
-    """Loads all baselines and tasks, before hours are spent, and refuses held-out ones that are none."""
+def check(config: Config) -> Promotion:
+    """Returns the settings of a promotion, after all baselines and tasks were found: before hours are spent.
+
+    Raises:
+        ValueError: programs of the domain can't be promoted, a setting does not hold, a baseline or a task is missing,
+            or a held-out task is none.
+    """
+    settings = section(config)
+    if not isinstance(settings, Promotion):
+        raise ValueError(f"update rules can be promoted, got a run of the domain {config.domain!r}")
     for name in settings.baselines:
         baseline(name)
+    seen = {*config.evaluation["tasks"]}
+    if config.validation.every is not None:
+        seen |= {*config.evaluation["validation_tasks"]}
     for name in settings.held_out:
-        if name.partition("@")[0] in searched:
+        if name.partition("@")[0] in {task.partition("@")[0] for task in seen}:
             raise ValueError(f"promotion.held_out must be tasks that the search never saw, got {name!r}; remove it")
     for name in (*(task for stage in settings.stages for task in stage.tasks), *settings.held_out):
         task_of(name)
+    return settings
 
 
 def _refuse_unwritable(shelf: Path) -> None:
