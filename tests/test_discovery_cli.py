@@ -23,8 +23,8 @@ from evaluators.domain import load
 from primitives.text import parse
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("run", "resume", "show", "program", "promote", "score", "baselines", "check", "simplify", "export", "config",
-            "primitives", "bench")  # fmt: skip
+COMMANDS = ("run", "resume", "show", "program", "promote", "score", "baselines", "check", "simplify", "export",
+            "config", "primitives", "bench")  # fmt: skip
 SHOWN = ("domain", "seed", "batches", "candidates", "evaluations", "invalid", "hits", "hurdled", "failures", "elites",
          "cells", "coverage", "qd_score", "best", "top", "steps", "seconds", "finished")  # fmt: skip
 TOY = "domain: toy:DOMAIN\nbudget: 320\nstart: [sgd]\nbatch: 32\n"

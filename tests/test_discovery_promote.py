@@ -370,7 +370,7 @@ def searched(tmp_path_factory):
 
 def figures(report):
     """The report without times and dates."""
-    return {key: value for key, value in report.items() if key not in ("seconds", "date", "library", "machine")}
+    return {key: value for key, value in report.items() if key not in ("seconds", "date", "library", "page")}
 
 
 def test_a_promotion_that_is_killed_goes_on_and_repeats_nothing(searched, tmp_path):
