@@ -31,7 +31,7 @@ class Ledger:
         self._held: dict[str, Any] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+b")
+            self._file = path.open("a+b", buffering=0)
         except OSError as error:
             raise ValueError(
                 f"{path} must be a file that can be written, got: {error.strerror}; choose another"
@@ -91,7 +91,6 @@ class Ledger:
     def _append(self, key: str, value: Any) -> Any:
         try:
             self._file.write(json.dumps([key, value]).encode() + b"\n")
-            self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
             raise ValueError(

@@ -36,7 +36,6 @@ def build(data: Mapping[str, Any], where: str = "") -> Config:
             "start": config.start or domain.start,
             "inputs": config.inputs or domain.inputs,
             "evaluation": resolved["evaluation"],
-            "promotion": resolved.get("promotion", {}),
             "proposer": config.proposer.model_copy(update={"options": resolved["proposer.options"]}),
         }
     )

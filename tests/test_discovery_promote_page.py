@@ -92,7 +92,8 @@ def report_of(
     candidates = [candidate(id, "" if id in gains else f"10x: -0.0{id} after 5 seeds") for id in (*gains, *entered)]
     tables = {name: finals.analyse(found, settings, names) for name, found in results.items()}
     machine = {"processor": "AMD EPYC", "device": "cpu: cpu", "commit": "18b356c"}
-    passed = [name for name in names if tables["found"]["gate"][name]["passes"]]
+    verdicts = finals.gates(tables, names, names)
+    passed = [name for name in names if verdicts[name]["passes"]]
     report = {
         "date": "2026-11-26",
         "machine": machine,
@@ -114,6 +115,7 @@ def report_of(
         "race": {"seeds": 70, "seeds_without": 100},
         "seconds": {"choice": {"wall": 19.6, "work": 16.2}, "simplify": {"wall": 269.4, "work": 495.2}},
         **tables,
+        "gate": verdicts,
         "promoted": {name: f"adaptive_momentum_{name[1:]}" for name in passed},
         "library": "library",
     }
@@ -130,8 +132,12 @@ def drawn(skills: dict[str, float], settings: Promotion, diverged: Sequence[tupl
             losses = np.exp(luck - skill * rng.uniform(0.5, 1.5) + 0.03 * rng.standard_normal(luck.shape))
             curve = np.linspace(3.0, 1.0, settings.checkpoints)[:, None] ** (1.0 + skill) * losses[:, 0]
             lost = (task, name) in diverged
-            trial = None if lost else SimpleNamespace(rate=0.001 * (i + 1), decay=0.1, constants=(0.9, 0.999))
-            row = {"trial": trial, "edge": i == 1, "valid": losses[:, 0].tolist(), "test": losses[:, 1].tolist()}
+            trial = (
+                None
+                if lost
+                else SimpleNamespace(rate=0.001 * (i + 1) if i != 1 else 1.0, decay=0.1, constants=(0.9, 0.999))
+            )
+            row = {"trial": trial, "valid": losses[:, 0].tolist(), "test": losses[:, 1].tolist()}
             row |= {"curve": curve.tolist()}
             if lost:
                 row |= {"test": [inf] * settings.seeds, "curve": np.full(curve.shape, inf).tolist()}
@@ -144,7 +150,7 @@ def candidate(id: int, fell: str) -> Candidate:
     reduction = {"text": TEXT, "size": 4, "score_before": 0.1, "score_after": 0.09, "cuts": CUTS}
     score = {"score": 0.08, "low": 0.07, "high": 0.09, "seeds": 10}
     stages: dict[str, Any] = {"proxy": score, "10x": score | {"tasks": {"digits_mlp_10x": {"trial": [0.1, 0.0, []]}}}}
-    return Candidate(id, id, 0.1, 8, TEXT + "\n", TEXT, reduction, stages, fell)
+    return Candidate(id, 0.1, 8, TEXT + "\n", TEXT, reduction, stages, fell)
 
 
 @pytest.fixture(autouse=True)

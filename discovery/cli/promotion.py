@@ -32,7 +32,7 @@ def promote(
     """Take the best rules of a run through the funnel, from simplification to held-out tasks and into a library.
 
     Elites of different cells are simplified statement by statement, judged on fresh seeds, then on tasks of 10 and 100
-    times the size, and the finalists on tasks that no search saw, beside baselines with the same trials. What passes
+    times the compute, and the finalists on tasks that no search saw, beside baselines with the same trials. What passes
     the gate becomes an entry of a library. Ctrl-C stops it; the same command goes on, and repeats nothing.
 
     Examples:
@@ -65,7 +65,7 @@ def promoted(
         with watch(console(stderr=True), f"promotion of {folder}") as shown:
             return work(folder, out, library, settings, workers, shown)
     except KeyboardInterrupt:
-        remark(f"interrupted; what is measured is kept. To go on:  pride promote {quote(str(folder))}")
+        remark("interrupted; what is measured is kept. To go on, give the same command again")
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -88,8 +88,8 @@ def print_promotion(report: Mapping[str, Any]) -> None:
     if not report["finalists"]:
         say("No candidate came as far as the held-out tasks; the nearest are shown.", style="bold")
     print_table(
-        ["rule", "strength", "steps to target", "median gain", "better", "worse", "verdict"],
-        [_row(one, found) for one in found["ranking"]],
+        ["rule", "strength", "profile score", "median gain", "better", "worse", "verdict"],
+        [_row(one, found, report) for one in found["ranking"]],
     )
     for name, promoted in report["promoted"].items():
         say(f"{name} passes: {promoted}")
@@ -100,12 +100,13 @@ def print_promotion(report: Mapping[str, Any]) -> None:
         say(f"see a rule:        pride library show {name} --library {quote(report['library'])}")
 
 
-def _row(one: Mapping[str, Any], found: Mapping[str, Any]) -> list[Any]:
+def _row(one: Mapping[str, Any], found: Mapping[str, Any], report: Mapping[str, Any]) -> list[Any]:
     name = one["name"]
     share = found["profile_score"][name]
     verdict = found["gate"].get(name)
-    if verdict is None:
+    judged = report["gate"].get(name)
+    if verdict is None or judged is None:
         return [name, f"{one['strength']:+.2f}", f"{share:.3f}", None, None, None, ""]
-    word = "passes" if verdict["passes"] else "; ".join(verdict["reasons"])
+    word = "passes" if judged["passes"] else "; ".join(judged["reasons"])
     gain = f"{verdict['median_gain']:+.3f}"
     return [name, f"{one['strength']:+.2f}", f"{share:.3f}", gain, len(verdict["better"]), len(verdict["worse"]), word]

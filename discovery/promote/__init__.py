@@ -108,8 +108,7 @@ def promote(
         bench = Bench(
             ledger, run.config, chosen, workers, lambda phase, done, total: watch(View(phase, done, total, candidates))
         )
-        funnel = Funnel(run.domain, chosen, bench)
-        funnel.candidates = candidates
+        funnel = Funnel(run.domain, chosen, bench, candidates)
         try:
             finalists = funnel.run(run.elites)
             shown = finalists or sorted(candidates, key=_came_far, reverse=True)[:NEAREST]
@@ -117,13 +116,14 @@ def promote(
         finally:
             bench.close()
         report = _report(run, chosen, machine, funnel, finalists, shown, results, bench.seconds())
-    passed = [one for one in finalists if report["found"]["gate"][finals.name_of(one)]["passes"]]
-    report["promoted"] = entry.write(passed, report, place, shelf)
+    passed = [one for one in finalists if report["gate"][finals.name_of(one)]["passes"]]
+    report |= {"promoted": {finals.name_of(one): entry.rule_name(one) for one in passed}}
     report |= {"library": str(shelf), "page": str(place / PAGE)}
-    report = _plain(report)
-    entry.replace_file(place / REPORT, json.dumps(report, indent=1, allow_nan=False) + "\n")
-    entry.replace_file(place / PAGE, page(report))
-    return report
+    plain = _plain(report)
+    entry.replace_file(place / REPORT, json.dumps(plain, indent=1, allow_nan=False) + "\n")
+    entry.replace_file(place / PAGE, page(plain))
+    entry.write(passed, report, place, shelf)
+    return plain
 
 
 def _read(folder: Path, settings: Mapping[str, Any] | None) -> _Run:
@@ -138,8 +138,9 @@ def _read(folder: Path, settings: Mapping[str, Any] | None) -> _Run:
         if not tops:
             raise ValueError(f"a run must have elites to promote, got none in {folder}; let it search longer")
         curve = curve_of(store, config)
-        if curve is not None and curve.best is not None and curve.best.program not in {one.id for one in tops}:
-            tops.insert(0, _validated(store, curve.best))
+        if curve is not None and curve.best is not None:  # first, so that it enters whatever its place
+            chosen = next((one for one in tops if one.id == curve.best.program), None)
+            tops = [chosen or _validated(store, curve.best), *(one for one in tops if one is not chosen)]
         elites = [(one, _text(store, one.id, domain, folder)) for one in tops]
         last = store.last_batch
         figures = store.progress(last)[last]
@@ -195,7 +196,11 @@ def check(config: Config) -> Promotion:
         if name.partition("@")[0] in {task.partition("@")[0] for task in seen}:
             raise ValueError(f"promotion.held_out must be tasks that the search never saw, got {name!r}; remove it")
     for name in (*(task for stage in settings.stages for task in stage.tasks), *settings.held_out):
-        task_of(name)
+        if settings.checkpoints > task_of(name).steps:
+            raise ValueError(
+                f"promotion.checkpoints must be at most the steps of every task, got {settings.checkpoints} and the "
+                f"{task_of(name).steps} of {name}; lower it"
+            )
     return settings
 
 
@@ -223,6 +228,8 @@ def _report(
     seconds: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
     names = [finals.name_of(one) for one in shown]
+    tables = {table: finals.analyse(found, settings, names) for table, found in results.items()}
+    came = [finals.name_of(one) for one in finalists]
     return {
         "date": time.strftime("%Y-%m-%d"),
         "machine": dict(machine),
@@ -233,11 +240,12 @@ def _report(
             for task in settings.held_out
         },
         "candidates": [_candidate(one) for one in funnel.candidates],
-        "finalists": [finals.name_of(one) for one in finalists],
+        "finalists": came,
         "shown": names,
         "race": dict(funnel.race),
         "seconds": {phase: dict(spent) for phase, spent in seconds.items()},
-        **{table: finals.analyse(found, settings, names) for table, found in results.items()},
+        **tables,
+        "gate": finals.gates(tables, came, names),
         "losses_by_seed": {
             table: {task: {name: row["test"] for name, row in rows.items()} for task, rows in found.items()}
             for table, found in results.items()

@@ -117,15 +117,13 @@ def _ranked(found: Mapping[str, Any], report: Mapping[str, Any], name: str) -> H
 
 
 def verdict(name: str, report: Mapping[str, Any], which: str = "found") -> str:
-    """Returns what became of a rule, in words; the first table decides."""
-    judged = report[which]["gate"].get(name)
+    """Returns what became of a rule, in words: both tables decide."""
+    judged = report["gate"].get(name)
     if judged is None:
         return "a decay of its own, none outside" if name.endswith(ALONE) else "baseline"
-    if name in report["promoted"] and which == "found":
+    if name in report["promoted"]:
         return f"passes, as {report['promoted'][name]}"
-    fell = [] if name in report["finalists"] else ["fell before the finals"]
-    reasons = "; ".join([*fell, *judged["reasons"]])
-    return f"does not pass: {reasons}" if reasons else "passes" if which == "found" else "would pass too"
+    return f"does not pass: {'; '.join(judged['reasons'])}" if judged["reasons"] else "passes"
 
 
 # --- losses -----------------------------------------------------------------------------------------------------------

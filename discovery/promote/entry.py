@@ -11,13 +11,13 @@ import yaml
 
 from archive import library
 from discovery.promote.finals import name_of
-from discovery.promote.funnel import Candidate
+from discovery.promote.funnel import DECAY, Candidate
 from evaluators.optimizers.trials import Contender
 from primitives.graph import Graph, check
 from primitives.ops import LIBRARY
-from primitives.program import OPTIMIZER
+from primitives.program import COPY, OPTIMIZER, Program, Signature, Statement, constant_of
 from primitives.simplify import canonicalize
-from primitives.text import parse
+from primitives.text import parse, render
 
 SHOWN = 8
 """Statements that an ablation names."""
@@ -57,7 +57,8 @@ def card_of(candidate: Candidate, report: Mapping[str, Any]) -> dict[str, Any]:
         "summary": f"found by search, {graph.size} operations, {buffers} state buffer{'s' * (buffers != 1)}",
         "learning_rate": float(f"{exp(fmean(map(log, rates))):.2g}"),
         "hyperparameters": {
-            one: {"range": _range(one), "doc": _doc(one, candidate, report)} for one in candidate.contender.constants
+            one: {"range": _range(one, value), "doc": _doc(one, candidate, report)}
+            for one, value in _constants(with_decay(candidate.contender)).items()
         },
         "source": f"Pride, {report['run']['folder']}, candidate {candidate.id}",
         "advice": _advice(name, losses),
@@ -71,16 +72,53 @@ def card_of(candidate: Candidate, report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _range(name: str) -> str:
-    if name.startswith("beta"):
+def with_decay(contender: Contender) -> Contender:
+    """Returns a rule with the decoupled weight decay that trials give it from outside, zero at first.
+
+    w <- w - update - lr * decay * w.
+
+    Args:
+        contender: a rule in canonical form, which assigns neither to w nor to lr.
+    """
+    program = parse(contender.text, OPTIMIZER, LIBRARY)
+    inputs = dict(program.signature.inputs)
+    taken = {*inputs, *(statement.target for statement in program.statements)}
+    name = next(name for name in (DECAY, *(f"decay{k}" for k in range(1, 1000))) if name not in taken)
+    shrink = next(name for name in ("shrink", *(f"shrink{k}" for k in range(1, 1000))) if name not in taken)
+    kinds = dict(OPTIMIZER.inputs)
+    inputs = {"w": kinds["w"], **inputs, "lr": kinds["lr"]}
+    statements = (
+        Statement(name, COPY, (0.0,)),
+        *program.statements,
+        Statement(shrink, "multiply", ("w", name)),
+        Statement(shrink, "multiply", (shrink, "lr")),
+        Statement("update", "add", ("update", shrink)),
+    )
+    signature = Signature(tuple(inputs.items()), program.signature.outputs)
+    text = render(Program(signature, statements, program.name), LIBRARY)
+    return Contender(text, (*contender.constants, name))
+
+
+def _constants(contender: Contender) -> dict[str, float]:
+    program = parse(contender.text, OPTIMIZER, LIBRARY)
+    return {name: constant_of(program, name) for name in contender.constants}
+
+
+def _range(name: str, value: float) -> str:
+    """The range of a sort of constant, where the constant itself lies in it."""
+    if name.startswith("beta") and 0.0 <= value <= 1.0:
         return "[0, 1]"
-    return "[0, inf)" if name.startswith(("bound", "weight_decay")) else "(-inf, inf)"
+    return "[0, inf)" if name.startswith(("bound", "weight_decay", "decay")) and value >= 0.0 else "(-inf, inf)"
 
 
 def _doc(name: str, candidate: Candidate, report: Mapping[str, Any]) -> str:
     """What a constant is, and the values that it had where all constants were tuned."""
     what = {"beta": "weight of the old value", "bound": "bound of the norm", "weight_decay": "weight decay of the rule"}
     doc = next((text for sort, text in what.items() if name.startswith(sort)), "constant") + ", as the search found it"
+    if name not in candidate.contender.constants:
+        used = [rows[name_of(candidate)]["decay"] for rows in report["found"]["losses"].values()]
+        doc = "decoupled weight decay outside of the rule, times the learning rate"
+        return f"{doc}; tuned, {min(used):g} to {max(used):g}"
     if "tuned" not in report:
         return doc
     place = candidate.contender.constants.index(name)
@@ -103,7 +141,7 @@ def _scores(name: str, table: Mapping[str, Any]) -> str:
     verdict = table["gate"][name]
     place = [one["name"] for one in table["ranking"]].index(name) + 1
     return (
-        f"log(test loss of the best tuned baseline / its own) on held-out tasks, with bootstrap intervals and that "
+        f"Rate and decay tuned per task: log(test loss of the best baseline / its own), bootstrap interval and that "
         f"baseline: {'; '.join(compared)}. Significantly better on {len(verdict['better'])} and worse on "
         f"{len(verdict['worse'])} of {len(compared)}; median {verdict['median_gain']:+.3f}; place {place} of "
         f"{len(table['ranking'])} in the ranking."
@@ -111,7 +149,7 @@ def _scores(name: str, table: Mapping[str, Any]) -> str:
 
 
 def _ablation(candidate: Candidate) -> str:
-    """What was removed and what it cost; then what each of the dearest statements is worth."""
+    """What was removed and what it cost; then what the statements are worth, those that are worth least first."""
     cuts = candidate.reduction["cuts"]
     kept = [f"{cut['what']} ({cut['cost']:+.3f} ± {cut['error']:.3f})" for cut in cuts if cut["kept"]]
     worth: dict[str, Mapping[str, Any]] = {}
@@ -128,7 +166,7 @@ def _ablation(candidate: Candidate) -> str:
 
 
 def write(candidates: Sequence[Candidate], report: Mapping[str, Any], out: Path, folder: Path) -> dict[str, str]:
-    """Writes entries and sources; what is there already, from a promotion that was interrupted, stays.
+    """Writes entries and sources; an entry with the same program, from an earlier start of this promotion, stays.
 
     Args:
         candidates: those that passed.
@@ -146,13 +184,17 @@ def write(candidates: Sequence[Candidate], report: Mapping[str, Any], out: Path,
     for one in candidates:
         name = rule_name(one)
         card = yaml.safe_dump(card_of(one, report), sort_keys=False, allow_unicode=True, width=116)
-        text = f'"""\n{card}"""\n\n\n{one.contender.text}'
+        text = f'"""\n{card}"""\n\n\n{with_decay(one.contender).text}'
         path = out / "rules" / f"{name}.py"
         replace_file(path, text)
-        there = folder / f"{name}.py"
-        if not (there.exists() and there.read_text("utf-8") == text):
+        if not (folder / f"{name}.py").exists():
             library.add(path, folder, name)
         entry = library.load(name, folder)
+        if entry.program != library.read(path).program:
+            raise ValueError(
+                f"a promoted rule must have a name of its own, got {name!r}, which is another rule in {folder}; add "
+                f"{path} under another name: pride library add"
+            )
         for target in TARGETS:
             replace_file(out / "rules" / f"{name}_{target}.py", entry.source(target))
         names[name_of(one)] = name

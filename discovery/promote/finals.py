@@ -1,9 +1,9 @@
 """The finals: finalists and baselines on held-out tasks, equally tuned, from fresh seeds.
 
-Every rule gets the same trials of learning rate and decoupled weight decay, is chosen by validation loss from one seed,
-and is reported by test loss from seeds that nothing was chosen on. The first table has constants as they were found or
-published; the second has those of all rules tuned, with as many trials for each. A rule with a decay of its own is also
-shown without the one outside, as `NAME alone`.
+Every rule gets the same trials of learning rate and decoupled weight decay, then of a finer grid of rates around the
+best. The trial is chosen by validation loss from one seed; what is reported is the test loss from seeds that nothing
+was chosen on. The first table has constants as they were found or published; the second has those of all rules tuned,
+with as many trials for each. A rule with a decay of its own is also shown without the one outside, as `NAME alone`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,11 +55,13 @@ def measure(funnel: Funnel, finalists: Sequence[Candidate]) -> dict[str, Results
     rules = {name: baseline(name) for name in settings.baselines}
     rules |= {name_of(one): one.contender for one in finalists}
     chosen = funnel.tune("held-out", rules, tasks)
+    funnel.refine("held-out", rules, tasks, chosen, "trial", "loss")
     with_decay = {name_of(one): one.contender for one in finalists if reads_parameters(one.contender)}
+    funnel.refine("held-out", with_decay, tasks, chosen, "alone", "loss_alone")
     for task in tasks:
         for name in with_decay:
             best = chosen[task][name]
-            chosen[task][name + ALONE] = {"trial": best["alone"], "loss": best["loss_alone"], "edge": False}
+            chosen[task][name + ALONE] = {"trial": best["alone"], "loss": best["loss_alone"]}
     rules |= {name + ALONE: rule for name, rule in with_decay.items()}
     found = {"found": _reports(funnel, "held-out", rules, chosen)}
     if settings.constants:
@@ -82,7 +84,6 @@ def _reports(funnel: Funnel, phase: str, rules: Mapping[str, Contender], chosen:
         task: {
             name: {
                 "trial": chosen[task][name]["trial"],
-                "edge": chosen[task][name].get("edge", False),
                 "valid": [loss for block in blocks for loss in block[task][name]["valid"]],
                 "test": [loss for block in blocks for loss in block[task][name]["test"]],
                 "curve": np.concatenate([np.array(block[task][name]["curve"]) for block in blocks], axis=1).tolist(),
@@ -112,7 +113,7 @@ def analyse(results: Results, settings: Promotion, finalists: Sequence[str]) -> 
         finalist the verdict.
     """
     against = settings.gate.against or settings.baselines
-    best = {task: min(against, key=lambda name: _mean(rows[name]["valid"])) for task, rows in results.items()}
+    best = {task: min(against, key=lambda name: fmean(rows[name]["valid"])) for task, rows in results.items()}
     differences = {
         (name, task): mean_difference(
             results[task][name]["test"], results[task][best[task]]["test"], settings.confidence
@@ -122,11 +123,12 @@ def analyse(results: Results, settings: Promotion, finalists: Sequence[str]) -> 
     }
     adjusted = dict(zip(differences, holm([d.p_value for d in differences.values()]).tolist(), strict=True))
     steps = _steps(results, settings)
-    costs = {name: [steps[task]["steps"][name] for task in results] for name in next(iter(results.values()))}
+    names = [name for name in next(iter(results.values())) if not name.endswith(ALONE)]
+    costs = {name: [steps[task]["steps"][name] for task in results] for name in names}
     ranked = strengths({name: {task: results[task][name]["test"] for task in results} for name in costs})
     order = np.argsort(-ranked.values, kind="stable")
     return {
-        "losses": {task: {name: _row(row) for name, row in rows.items()} for task, rows in results.items()},
+        "losses": {task: {name: _row(row, settings) for name, row in rows.items()} for task, rows in results.items()},
         "best_baseline": best,
         "against_best": {
             name: {task: {**asdict(differences[name, task]), "corrected": adjusted[name, task]} for task in results}
@@ -171,16 +173,20 @@ def gate(
         diverged: tasks where the rule diverged from one seed at least.
     """
     alpha = 1.0 - settings.confidence
-    gain = median(found.mean for found in differences.values())
+    gains: dict[str, list[float]] = {}
+    for task, found in differences.items():
+        gains.setdefault(task.partition("@")[0], []).append(found.mean)
+    gain = median(map(fmean, gains.values()))
     better = [task for task, d in differences.items() if d.mean > 0.0 and corrected[task] <= alpha]
     worse = [task for task, d in differences.items() if d.mean < 0.0 and corrected[task] <= alpha]
+    lead = len({task.partition("@")[0] for task in better}) - len({task.partition("@")[0] for task in worse})
     reasons = []
     if gain <= settings.gate.gain:
         reasons.append(f"gains {gain:+.3f} on the median task, must be above {settings.gate.gain:+.3f}")
-    if len(better) - len(worse) < settings.gate.lead:
+    if lead < settings.gate.lead:
         reasons.append(
             f"is significantly better on {len(better)} and worse on {len(worse)} of {len(differences)} tasks, "
-            f"must lead by {settings.gate.lead}"
+            f"a lead of {lead} (variants as one), must be {settings.gate.lead}"
         )
     if diverged:
         reasons.append(f"diverges on {', '.join(diverged)}")
@@ -192,6 +198,24 @@ def gate(
         "worse": worse,
         "diverged": list(diverged),
     }
+
+
+def gates(analysed: Mapping[str, Mapping[str, Any]], finalists: Sequence[str], shown: Sequence[str]) -> dict[str, Any]:
+    """Returns the verdict on each rule that is shown: it must have come to the finals and pass in every table.
+
+    Args:
+        analysed: what `analyse` gives, by table.
+        finalists: names of those that came so far.
+        shown: names of those to judge.
+    """
+    verdicts = {}
+    for name in shown:
+        reasons = [] if name in finalists else ["fell before the finals"]
+        for table, found in analysed.items():
+            where = "" if table == "found" else "constants tuned: "
+            reasons += [where + reason for reason in found["gate"][name]["reasons"]]
+        verdicts[name] = {"passes": not reasons, "reasons": reasons}
+    return verdicts
 
 
 def _steps(results: Results, settings: Promotion) -> dict[str, dict[str, Any]]:
@@ -216,20 +240,17 @@ def _target(curves: Sequence[np.ndarray]) -> float | None:
     return baseline_target({str(i): curve for i, curve in enumerate(curves)}) if 2 * len(finite) > len(curves) else None
 
 
-def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+def _row(row: Mapping[str, Any], settings: Promotion) -> dict[str, Any]:
     losses = np.array(row["test"])
     if not np.isfinite(losses).all():
-        return {"test": None, "margin": None, "diverged": int((~np.isfinite(losses)).sum()), **_trial(row)}
+        return {"test": None, "margin": None, "diverged": int((~np.isfinite(losses)).sum()), **_trial(row, settings)}
     margin = stats.t.ppf(0.975, len(losses) - 1) * losses.std(ddof=1) / np.sqrt(len(losses))
-    return {"test": float(losses.mean()), "margin": float(margin), "diverged": 0, **_trial(row)}
+    return {"test": float(losses.mean()), "margin": float(margin), "diverged": 0, **_trial(row, settings)}
 
 
-def _trial(row: Mapping[str, Any]) -> dict[str, Any]:
+def _trial(row: Mapping[str, Any], settings: Promotion) -> dict[str, Any]:
     trial = row["trial"]
     if trial is None:
         return {"rate": None, "decay": None, "constants": None, "edge": False}
-    return {"rate": trial.rate, "decay": trial.decay, "constants": list(trial.constants), "edge": row["edge"]}
-
-
-def _mean(losses: Sequence[float]) -> float:
-    return fmean(losses)
+    edge = not settings.rates[0] < trial.rate < settings.rates[-1]
+    return {"rate": trial.rate, "decay": trial.decay, "constants": list(trial.constants), "edge": edge}

@@ -6,7 +6,7 @@ started again goes through the same steps, finds what is finished in the ledger 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf, isfinite
+from math import inf, isfinite, sqrt
 from statistics import fmean, median
 from typing import Any
 
@@ -22,11 +22,13 @@ from evaluators.forms import canonical_graph
 from evaluators.optimizers.promotion import Promotion, Stage
 from evaluators.optimizers.trials import Contender, Trial
 from evaluators.statistics import difference, paired_scores, verdict
+from primitives.graph import check
 from primitives.ops import LIBRARY
-from primitives.program import COPY, OPTIMIZER, Program, Statement, constant_of
-from primitives.simplify import canonical_key
+from primitives.program import COPY, OPTIMIZER, Program, Statement, constant_of, with_open
+from primitives.simplify import canonical_key, canonicalize
 from primitives.text import parse, render
 
+_Chosen = dict[str, dict[str, dict[str, Any]]]
 SAME = 1e-3
 """Two programs whose losses on a larger task differ by no more than this share at any learning rate behave alike."""
 DECAY = "weight_decay"
@@ -39,7 +41,6 @@ class Candidate:
 
     Args:
         id: number of the program in the run.
-        cell: its cell in the archive.
         score: mean score in the search.
         replicates: replicates that this is the mean of.
         found: text of its canonical form.
@@ -50,7 +51,6 @@ class Candidate:
     """
 
     id: int
-    cell: int
     score: float
     replicates: int
     found: str
@@ -85,14 +85,14 @@ class Funnel:
         domain: the domain of the run.
         settings: settings of the promotion.
         bench: where units are measured.
-        tell: called where a candidate's fate has changed.
+        candidates: where those that enter are put, for those who watch.
     """
 
     def __init__(
-        self, domain: Domain, settings: Promotion, bench: Bench, tell: Callable[[], None] = lambda: None
+        self, domain: Domain, settings: Promotion, bench: Bench, candidates: list[Candidate] | None = None
     ) -> None:
-        self.domain, self.settings, self.bench, self._tell = domain, settings, bench, tell
-        self.candidates: list[Candidate] = []
+        self.domain, self.settings, self.bench = domain, settings, bench
+        self.candidates: list[Candidate] = [] if candidates is None else candidates
         self.race = {"seeds": 0, "seeds_without": 0}
 
     @property
@@ -118,14 +118,15 @@ class Funnel:
 
     def _choose(self, elites: Sequence[tuple[Elite, str]]) -> None:
         """Takes the best elites of different cells that behave differently on a larger task."""
-        task = self.settings.stages[0].tasks[0] if self.settings.stages else self.settings.held_out[0]
+        searched = self.bench.config.evaluation["tasks"]
+        task = self.settings.stages[0].tasks[0] if self.settings.stages else searched[0]
         trials = tuple(Trial(rate) for rate in self.settings.rates)
         seen: list[list[float]] = []
         waiting = list(elites)
         while waiting and len(self.alive) < self.settings.top:
             chosen = waiting[: self.settings.top - len(self.alive)]
             del waiting[: len(chosen)]
-            entered = [Candidate(e.id, e.cell, e.mean, e.count, text, text) for e, text in chosen]
+            entered = [Candidate(e.id, e.mean, e.count, text, text) for e, text in chosen]
             self.candidates += entered
             swept = self.bench.measure("choice", [Sweep(one.contender, task, CHOOSING, trials) for one in entered])
             for one, result in zip(entered, swept, strict=True):
@@ -134,7 +135,6 @@ class Funnel:
                 seen.append(losses)
                 if twin is not None:
                     one.fell = f"behaves like #{self.candidates[twin].id} on {task}"
-            self._tell()
 
     def _simplify(self) -> None:
         alive = self.alive
@@ -144,7 +144,6 @@ class Funnel:
             twin = seen.setdefault(canonical_key(canonical_graph(one.text, self.domain)), one.id)
             if twin != one.id:
                 one.fell = f"is #{twin} once it is simplified"
-        self._tell()
 
     # --- races ---------------------------------------------------------------------------------------------------
 
@@ -170,7 +169,6 @@ class Funnel:
                 if verdicts[one.id] == "worse":
                     one.fell = f"{name}: {fmean(scores[one.id]):+.3f} after {len(scores[one.id])} seeds"
             still = [one for one in still if verdicts[one.id] == "open"]
-            self._tell()
         for one in racing:
             found = difference(scores[one.id], settings.confidence)
             one.stages.setdefault(name, {}).update(score=found.mean, low=found.low, high=found.high, seeds=found.seeds)
@@ -178,7 +176,6 @@ class Funnel:
                 one.fell = f"{name}: {found.mean:+.3f} after {found.seeds} seeds"
         self.race["seeds"] += sum(map(len, scores.values()))
         self.race["seeds_without"] += field_size * settings.seeds
-        self._tell()
 
     def _proxy(self) -> None:
         """The search's own tasks on fresh seeds."""
@@ -188,6 +185,11 @@ class Funnel:
             return self.bench.measure("proxy", units)
 
         self._race("proxy", spend)
+        seen: dict[int, int] = {}
+        for one in sorted(self.alive, key=lambda one: -one.stages["proxy"]["score"]):
+            twin = seen.setdefault(structure(one.contender), one.id)
+            if twin != one.id:
+                one.fell = f"proxy: is #{twin} with other constants, which is better"
 
     def _stage(self, stage: Stage) -> None:
         """Larger tasks: all trials on one seed, then a race of the best ones against the reference."""
@@ -203,11 +205,9 @@ class Funnel:
                 one.fell = f"{stage.name}: diverges on {lost[0]} in every trial"
             elif slower > self.settings.slowdown:
                 one.fell = f"{stage.name}: takes {slower:.1f} times the reference's time"
-        self._tell()
         self._race(stage.name, lambda still, first: self._duel(stage, reference, still, first, chosen))
         for one in sorted(self.alive, key=lambda one: -one.stages[stage.name]["score"])[stage.keep :]:
             one.fell = f"{stage.name}: {stage.keep} others were better"
-        self._tell()
 
     def _duel(
         self,
@@ -235,8 +235,7 @@ class Funnel:
 
         Returns:
             By task and name: `trial`, the best by validation loss (None where all diverged), `alone`, the best of those
-            without decay, their losses `loss` and `loss_alone`, `seconds` of a set of lanes, and `edge`, whether the
-            rate is an end of the grid.
+            without decay, their losses `loss` and `loss_alone`, and `seconds` of a set of lanes.
         """
         grid = tuple(Trial(rate, decay) for decay in self.settings.decays for rate in self.settings.rates)
         asked = [(task, name) for task in tasks for name in contenders]
@@ -253,9 +252,37 @@ class Funnel:
                 "alone": alone,
                 "loss_alone": loss_alone,
                 "seconds": result["lanes_seconds"],
-                "edge": trial is not None and trial.rate in (self.settings.rates[0], self.settings.rates[-1]),
             }
         return found
+
+    def refine(
+        self,
+        phase: str,
+        contenders: Mapping[str, Contender],
+        tasks: Sequence[str],
+        chosen: _Chosen,
+        key: str,
+        loss: str,
+    ) -> None:
+        """Sweeps the learning rates around the chosen one in twelfths of a decade, and chooses anew.
+
+        A rule that takes the root of its learning rate would have a finer grid than the others otherwise.
+
+        Args:
+            phase: what the time is counted for.
+            contenders: rules by name.
+            tasks: names of tasks.
+            chosen: what `tune` returned; it is changed.
+            key: `trial` or `alone`.
+            loss: `loss` or `loss_alone`.
+        """
+        asked = [(task, name) for task in tasks for name in contenders if chosen[task][name][key] is not None]
+        grids = [_around(chosen[task][name][key]) for task, name in asked]
+        units = [Sweep(contenders[name], task, TUNING, grid) for (task, name), grid in zip(asked, grids, strict=True)]
+        for (task, name), grid, result in zip(asked, grids, self.bench.measure(phase, units), strict=True):
+            trial, found = _best(grid, _losses(result["losses"]))
+            if found < chosen[task][name][loss]:
+                chosen[task][name] |= {key: trial, loss: found}
 
     def tune_constants(
         self,
@@ -282,9 +309,7 @@ class Funnel:
     def _neighbours(self, contender: Contender, best: Trial) -> tuple[Trial, ...]:
         program = parse(contender.text, OPTIMIZER, LIBRARY)
         values = tuple(constant_of(program, name) for name in contender.constants)
-        rates = self.settings.rates
-        first = max(0, min(rates.index(best.rate) - 1, len(rates) - 3))  # three at an end too: all get as many trials
-        near = rates[first : first + 3]
+        near = (best.rate / sqrt(10.0), best.rate, best.rate * sqrt(10.0))
         settings = settings_of(values, self.settings.constants)
         return tuple(Trial(rate, best.decay, setting) for rate in near for setting in settings)
 
@@ -318,6 +343,17 @@ class Funnel:
                 "curve": [_losses(row) for row in result["curve"]],
             }
         return found
+
+
+def structure(contender: Contender) -> int:
+    """Returns a key that rules share which differ in constants alone."""
+    opened = with_open(parse(contender.text, OPTIMIZER, LIBRARY), contender.constants)
+    return canonical_key(canonicalize(check(opened, LIBRARY), LIBRARY, "float64"))
+
+
+def _around(trial: Trial) -> tuple[Trial, ...]:
+    """The trial at 13 learning rates, half a decade to both sides."""
+    return tuple(trial._replace(rate=trial.rate * 10.0 ** (k / 12)) for k in range(-6, 7))
 
 
 def _losses(values: Sequence[float | None]) -> list[float]:

@@ -106,8 +106,9 @@ class Bench:
         if isinstance(unit, Report):
             more |= {"block": settings.block, "checkpoints": settings.checkpoints}
         if isinstance(unit, Score | Simplify):
-            more |= {"domain": self.config.domain, "evaluation": self.config.evaluation}
-            more |= {"worst": self.config.archive.qd_offset}
+            evaluation = self.config.evaluation
+            more |= {"domain": self.config.domain, "evaluation": {**evaluation, "validation_tasks": None}}
+            more["tasks"] = [task_of(task).digest for task in evaluation["tasks"]]
         if isinstance(unit, Simplify):
             more |= {"replicates": settings.replicates, "margin": settings.margin}
         text = json.dumps([type(unit).__name__, unit, more], sort_keys=True)

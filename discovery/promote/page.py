@@ -78,7 +78,7 @@ def _headline(title: str, report: Mapping[str, Any]) -> Html:
 
 def _outcome(report: Mapping[str, Any]) -> Html:
     """What passed, or what came nearest and why it did not."""
-    gates, tasks = report["found"]["gate"], count(len(report["tasks"]), "held-out task")
+    gates, verdicts, tasks = report["found"]["gate"], report["gate"], count(len(report["tasks"]), "held-out task")
     if report["promoted"]:
         parts = [tag("b", f"{count(len(report['promoted']), 'rule')} passed."), " "]
         for name, entry in report["promoted"].items():
@@ -88,10 +88,10 @@ def _outcome(report: Mapping[str, Any]) -> Html:
         return tag("p", tag("b", "Nothing passes."), class_="outcome")
     nearest = min(
         gates,
-        key=lambda name: (name not in report["finalists"], len(gates[name]["reasons"]), -gates[name]["median_gain"]),
+        key=lambda name: (name not in report["finalists"], len(verdicts[name]["reasons"]), -gates[name]["median_gain"]),
     )
     fell = next((one["fell"] for one in report["candidates"] if f"#{one['id']}" == nearest), "")
-    reasons = [*([f"fell before the finals ({fell})"] if fell else []), *gates[nearest]["reasons"]]
+    reasons = [*([f"it fell before: {fell}"] if fell else []), *verdicts[nearest]["reasons"]]
     return tag(
         "p",
         tag("b", f"Nothing passes; the nearest is {nearest}."),
@@ -136,7 +136,7 @@ def _seconds(report: Mapping[str, Any]) -> Html:
 
 
 def _validation(curve: Any) -> list[Html]:
-    """The meta-validation curve, or nothing where the run has none."""
+    """The validation curve, or nothing where the run has none."""
     sorts = (("score in the search", "score", False), ("score on validation", "validation", True))
     series = [
         Line(label, points, colour, strong)
@@ -147,8 +147,8 @@ def _validation(curve: Any) -> list[Html]:
         return []
     words = (
         "The best program of the run at some points of the search: its score as the search saw it, which it was chosen "
-        "by, and its score on replicates that the search never used. Where the first climbs and the "
-        "second does not, the search overfits."
+        "by, and its score on larger tasks that breeding never sees. Where the first climbs and the second does not, "
+        "the search overfits its small tasks."
     )
     rows = [
         (one["candidates"], one["batch"], one["program"], signed(one["score"]), signed(one["validation"]))
@@ -156,7 +156,9 @@ def _validation(curve: Any) -> list[Html]:
     ]
     numbers = table(("candidates", "batch", "program", "search", "validation"), rows, ())
     drawn = lines(series, "candidates", "score, higher is better")
-    return [section("Meta-validation", figure(drawn, words), details("As numbers", tag("div", numbers, class_="wide")))]
+    return [
+        section("Validation curve", figure(drawn, words), details("As numbers", tag("div", numbers, class_="wide")))
+    ]
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------

@@ -126,7 +126,8 @@ class _Trial:
 
     def accepts(self, change: Change) -> bool:
         """Tries a change; returns whether it stays. What was tried before is not tried again."""
-        if canonical_key(change.graph) in self.scores or change.sort in self._hopeless:
+        refused = self.domain.refuse(change.graph) or self.domain.fingerprint(change.graph) is None
+        if refused or canonical_key(change.graph) in self.scores or change.sort in self._hopeless:
             return False
         costs: list[float] = []
         for count in (2, *range(BLOCK, self.replicates, BLOCK), self.replicates):
@@ -191,7 +192,7 @@ def roundings(graph: Graph, domain: Domain, digits: int) -> Iterator[Change]:
         )
         changed = _checked(Program(program.signature, statements, program.name), domain)
         if changed is not None:
-            yield Change(f"{value:.6g} became {short:g}", changed, (value, digits), once=True)
+            yield Change(f"{value:.6g} became {short:g}", changed, (value, short), once=True)
 
 
 def rounded(value: float, digits: int) -> float:
@@ -212,13 +213,13 @@ def short_constants(program: Program, dtype: str) -> Program:
 
 
 def _checked(program: Program, domain: Domain) -> Graph | None:
-    """The canonical graph, or None where the check or the domain refuses the program."""
+    """The canonical graph, or None where the check refuses the program."""
     try:
         graph = canonical_graph(program, domain)
         parse(render(program_of(graph, domain), domain.vocabulary), domain.interface, domain.vocabulary)
     except ProgramError:
         return None
-    return None if domain.refuse(graph) or domain.fingerprint(graph) is None else graph
+    return graph
 
 
 def _call(primitive: Primitive, args: tuple[str | float, ...]) -> str:

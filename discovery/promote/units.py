@@ -13,8 +13,9 @@ from evaluators.domain import Evaluator, load
 from evaluators.forms import canonical_graph
 from evaluators.optimizers.promotion import Promotion
 from evaluators.optimizers.trials import Contender, Trial, Trials, task_of
+from evaluators.statistics import CLIP
 
-# Replicates: search and re-evaluation have those below 1,000, meta-validation those from 10,000.
+# Replicates: search and re-evaluation have those below 1,000, validation those from 10,000.
 SIMPLIFYING, PROXY, CHOOSING, TUNING, REPORTING = 20_000, 30_000, 40_000, 50_000, 60_000
 """First replicates of what promotion does; what is chosen on one of them is reported on another."""
 
@@ -102,7 +103,7 @@ class PromotionWorker:
         graph = canonical_graph(text, self.domain)
         found = self._evaluator.evaluate(graph, replicate, (), range(self._final, self._final + 1))
         ok = found.status is Status.OK and found.score is not None
-        return float(found.score) if ok and found.score is not None else self.config.archive.qd_offset
+        return float(found.score) if ok and found.score is not None else -CLIP
 
 
 def _finite(values: Any) -> Any:

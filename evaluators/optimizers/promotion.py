@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from evaluators.statistics import RESAMPLES
+
 RATES = tuple(10.0 ** (half / 2) for half in range(-12, 1))
 """Half decades from 10^-6 to 1: a rule that takes the root of its learning rate wants the square of the usual ones."""
 
@@ -24,12 +26,16 @@ class Stage(_Section):
     name: str = Field(description="name of the stage", min_length=1)
     tasks: tuple[str, ...] = Field(description="its tasks, built-in names or package.module:NAME", min_length=1)
     keep: int = Field(
-        default=100, description="rules that go on at most, the best first", ge=1, json_schema_extra={"unit": "rules"}
+        default=10, description="rules that go on at most, the best first", ge=1, json_schema_extra={"unit": "rules"}
     )
 
 
 class Gate(_Section):
-    """What passes: better than the best tuned baseline on the median task, and significantly on more than worse."""
+    """What passes: better than the best tuned baseline on the median task, and significantly on more than worse.
+
+    Both must hold with constants as they were found and published, and with the constants of all rules tuned. Variants
+    of one task (`mnist_mlp@batch=16`) count as one task, by their mean.
+    """
 
     against: tuple[str, ...] | None = Field(
         default=None, description="baselines that the gate compares with; null means all of them", min_length=1
@@ -60,7 +66,7 @@ class Promotion(_Section):
     )
     replicates: int = Field(
         default=12,
-        description="fresh replicates that a simpler form of a rule is judged on, and the rule itself on the proxy",
+        description="fresh replicates that a simpler form of a rule is judged on",
         ge=4,
         le=500,
         json_schema_extra={"unit": "replicates"},
@@ -182,10 +188,11 @@ class Promotion(_Section):
                 f"promotion.gate.lead must be one that a rule can reach, at most the {len(self.held_out)} held-out "
                 f"tasks, got {self.gate.lead}; lower it"
             )
-        # the smallest p-value of a sign-flip test, and Holm's correction for one finalist on all tasks
-        least = 2.0 ** (1 - self.seeds) * len(self.held_out)
+        # the smallest p-value of a sign-flip test, and Holm's correction for all finalists on all tasks
+        finalists = min([self.top, *(stage.keep for stage in self.stages[-1:])])
+        least = max(2.0 ** (1 - self.seeds), 1.0 / (1 + RESAMPLES)) * len(self.held_out) * finalists
         if self.gate.lead > 0 and least > 1.0 - self.confidence:
             raise ValueError(
-                f"promotion.gate must be one that a rule can pass, got {self.seeds} seeds, of which no difference is "
-                f"significant on {len(self.held_out)} tasks; raise promotion.seeds"
+                f"promotion.gate must be one that a rule can pass, got {self.seeds} seeds, with which nothing is "
+                f"significant for {finalists} finalists on {len(self.held_out)} tasks; raise seeds or keep fewer"
             )
