@@ -349,6 +349,39 @@ def test_a_better_rule_never_fails_where_a_worse_one_passes(means, place):
         assert judged(means)["passes"]
 
 
+# --- analysis of the finals -------------------------------------------------------------------------------------------
+
+
+def analysed(losses, **changes):
+    """The analysis of one task, where a rule has the same losses on both splits and all along the curve."""
+    settings = Promotion.model_validate_json(
+        json.dumps(
+            {"stages": [], "held_out": ["small_task:linear"], "baselines": [n for n in losses if n[0] != "#"]}
+            | {"seeds": 10, "checkpoints": 4}
+            | changes
+        )
+    )
+    rows = {name: {"trial": Trial(0.1), "valid": row, "test": row, "curve": [row] * 4} for name, row in losses.items()}
+    return finals.analyse({"small_task:linear": rows}, settings, [name for name in losses if name[0] == "#"])
+
+
+def test_the_best_baseline_is_one_that_diverges_from_few_seeds():
+    inf = float("inf")
+    found = analysed({"adamw": [inf] * 10, "lion": [inf] + [0.1] * 9, "#1": [0.2] * 10})
+    assert found["best_baseline"] == {"small_task:linear": "lion"}
+    assert not found["gate"]["#1"]["passes"], "it loses to lion on nine seeds of ten"
+    found = analysed({"adamw": [0.3] * 10, "lion": [0.1] * 10, "#1": [0.2] * 10})
+    assert found["best_baseline"] == {"small_task:linear": "lion"}
+
+
+def test_a_baseline_alone_reaches_the_target_that_it_sets():
+    found = analysed({"adamw": [0.1 * k for k in range(1, 11)], "#1": [0.9] * 5 + [float("inf")] * 5})
+    steps = found["steps"]["small_task:linear"]
+    assert steps["target"] == pytest.approx(0.55)
+    assert steps["steps"] == {"adamw": 5.0, "#1": float("inf")}, "half of its seeds reach it at the first checkpoint"
+    assert found["profile_score"] == {"adamw": 1.0, "#1": 0.0}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
