@@ -41,7 +41,7 @@ def spread(values: list[Any], arrays: list[Any]) -> list[Any]:
 }
 
 
-def read_parts(program: Program, vocabulary: Vocabulary, card: Card, dtype: str) -> list[Part]:
+def read_parts(program: Program, vocabulary: Vocabulary, card: Card, dtype: str, moves: bool = False) -> list[Part]:
     """Returns an update rule ready to be written as an optimizer, its hyper-parameters as inputs.
 
     One part for each class of tensors that it tells apart.
@@ -51,6 +51,7 @@ def read_parts(program: Program, vocabulary: Vocabulary, card: Card, dtype: str)
         vocabulary: the primitives it uses.
         card: its name, learning rate and hyper-parameters.
         dtype: type of the program's constants.
+        moves: whether the parameters are state too, as `readable` says.
 
     Raises:
         ProgramError: the program is not valid; inputs that no optimizer has, not exactly one output, a
@@ -75,18 +76,19 @@ def read_parts(program: Program, vocabulary: Vocabulary, card: Card, dtype: str)
     parts = []
     for label, test in found.items():
         special = specialize(program, vocabulary, label)
-        rule = readable(special, vocabulary, dtype, [name, *derived, *functions], ranges, begins=True)
-        _check_signature(rule, own)
+        rule = readable(special, vocabulary, dtype, [name, *derived, *functions], ranges, True, moves)
+        _check_signature(rule, program, own)
         parts.append(Part(label, test, rule))
     return parts
 
 
-def _check_signature(rule: Rule, own: list[str]) -> None:
+def _check_signature(rule: Rule, program: Program, own: list[str]) -> None:
     data = [rule.names[ref] for ref in range(len(rule.graph.inputs))]
-    if not set(data) <= {*DATA, *MORE, *own} or len(rule.output) != 1:
+    outputs = [name for name, _ in program.signature.outputs if name not in program.signature.state]
+    if not set(data) <= {*DATA, *MORE, *own} or len(outputs) != 1:
         raise ProgramError(
             f"only an update rule with inputs among {', '.join((*DATA, *MORE))} and one output can be written as an "
-            f"optimizer, got inputs {', '.join(data)} and outputs {', '.join(rule.output)}; export it as text"
+            f"optimizer, got inputs {', '.join(data)} and outputs {', '.join(outputs)}; export it as text"
         )
 
 

@@ -93,7 +93,7 @@ def name_values(
     for ref in (*graph.outputs, *graph.next_state):
         last[ref] = len(order)
     state_of = {ref: first_state + i for i, ref in reversed(list(enumerate(graph.next_state)))}
-    output_of = dict(zip(graph.outputs, outputs, strict=True))
+    output_of = dict(zip(graph.outputs, outputs, strict=False))  # a graph that moves the parameters has none
     for position, ref in enumerate(order):
         live = {names[r] for r, end in last.items() if r in names and end > position}
         state_names = {names[r] for r in range(first_state, first_constant)}
