@@ -558,6 +558,22 @@ def test_python_source_takes_dicts_in_any_order_and_lists_and_keeps_types():
         np.testing.assert_array_equal(updates[name], other[name])
 
 
+@pytest.mark.parametrize("name", library.names())
+def test_python_source_passes_over_arrays_without_entries(name):
+    module, row = load(library.load(name).source("python")), draw_inputs(0)[0]
+    nothing = {f"z{i}": np.zeros(shape) for i, shape in enumerate([(0,), (0, 3), (3, 0), (0, 0), (2, 0, 3)])}
+    found = []
+    for beside in ({}, nothing):
+        given = more(module["update"], row, lambda x, beside=beside: tree(x) | beside)
+        params, grads = tree(row["w"]) | beside, tree(row["g"]) | beside
+        found.append(module["update"](params, grads, module["init"](params), 0.1, **given)[0])
+    assert all(found[1][key].shape == x.shape for key, x in nothing.items())
+    np.testing.assert_array_equal(flat(found[0]), flat(found[1]))
+    for params in (nothing, {}):
+        given = more(module["update"], row, lambda x, params=params: params)
+        assert {*module["update"](params, params, module["init"](params), 0.1, **given)[0]} == {*params}
+
+
 # --- optax ------------------------------------------------------------------------------------------------------------
 
 

@@ -115,6 +115,11 @@ def small_kinds(rule: Rule) -> bool:
     return any(kind not in (SCALAR, TENSOR) for kind in rule.graph.state_kinds)
 
 
+def sees_model(part: Part, vocabulary: Vocabulary) -> bool:
+    """Returns whether a rule computes something over all entries of the model."""
+    return any(vocabulary[line.op].scope is Scope.MODEL for line in part.rule.lines)
+
+
 def shape_of(kind: Kind) -> str:
     """Returns the source of the shape of a value of `kind` beside a tensor `x`."""
     return {

@@ -18,7 +18,7 @@ from primitives.reference import values, zero_state
 _LONGEST = 12
 """Longest name, so that lines stay short."""
 _SCAFFOLD = (
-    "advance Any arrays axis both Callable closure count cut defaults done dtype end extra_args flat following "
+    "advance Any arrays axis both Callable closure count cut defaults done dtype end extra_args filled flat following "
     "foreach found full given grads group held hessian_diagonal i index init init_fn Iterable jax jnp joined key "
     "keys kind kinds label layout leaf learning_rate leaves like lists loss masked matrix maximize name "
     "NamedTuple names new next_state noise np old one optax other out own p pairs params part partial parts PIECE "

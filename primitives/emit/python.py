@@ -13,6 +13,7 @@ from primitives.emit.module import (
     parameters,
     plain,
     read_parts,
+    sees_model,
     shape_of,
     uses,
     wanted,
@@ -28,19 +29,23 @@ _IMPORTS = "from typing import Any, NamedTuple\n\nimport numpy as np"
 
 _LEAVES = '''\
 def leaves(tree: Any) -> list[Any]:
-    """Returns the arrays in a dict, by key, or in a list."""
-    return [tree[key] for key in sorted(tree)] if isinstance(tree, dict) else list(tree)'''
+    """Returns the arrays that have entries in a dict, by key, or in a list."""
+    arrays = [tree[key] for key in sorted(tree)] if isinstance(tree, dict) else tree
+    return [np.asarray(x) for x in arrays if np.size(x)]'''
 
 _PUT = '''\
 def put(tree: Any, arrays: list[Any]) -> Any:
-    """Puts arrays into a container like `tree`."""
-    return dict(zip(sorted(tree), arrays, strict=True)) if isinstance(tree, dict) else arrays'''
+    """Puts arrays into a container like `tree`, in the place of those that have entries."""
+    keys = sorted(tree) if isinstance(tree, dict) else range(len(tree))
+    filled = [key for key in keys if np.size(tree[key])]
+    found = {key: tree[key] for key in keys} | dict(zip(filled, arrays, strict=True))
+    return found if isinstance(tree, dict) else [*found.values()]'''
 
 _LIKE = '''\
 def like(tree: Any, values: list[Any]) -> Any:
     """Puts values into a container like `tree`, at the shapes and types of its arrays."""
     pairs = zip(leaves(tree), values, strict=True)
-    return put(tree, [np.full(np.shape(x), value, np.asarray(x).dtype) for x, value in pairs])'''
+    return put(tree, [np.full(x.shape, value, x.dtype) for x, value in pairs])'''
 
 _USE = """On NumPy arrays:
 
@@ -78,7 +83,7 @@ def emit_python(program: Program, vocabulary: Vocabulary, card: Card, dtype: str
     bodies = [write_body(part.rule, vocabulary, dialect) for part in parts]
     definitions = [_LEAVES, _PUT, _LIKE, *write_functions(bodies, dialect)]
     for part, body in zip(parts, bodies, strict=True):
-        definitions += [_state(part), _init(part), _update(card, part, body)]
+        definitions += [_state(part), _init(part), _update(card, part, body, sees_model(part, vocabulary))]
     if len(parts) > 1:
         definitions += _together(card, parts)
     return write_module(card, program, parts, vocabulary, _USE, _IMPORTS, definitions)
@@ -125,7 +130,7 @@ def _first(kind: Kind, value: float | str) -> str:
     if kind is SCALAR:
         return f"np.float64({number(value)})"
     if kind is TENSOR:
-        return f"like(params, [{number(value)}] * len(params))"
+        return f"like(params, [{number(value)}] * len(leaves(params)))"
     return f"put(params, [np.full({shape_of(kind)}, {number(value)}) for x in leaves(params)])"
 
 
@@ -149,9 +154,11 @@ def _header(card: Card, parts: Sequence[Part], name: str, state: str) -> list[st
     ]
 
 
-def _update(card: Card, part: Part, body: Body) -> str:
+def _update(card: Card, part: Part, body: Body, whole: bool) -> str:
     state = f"{part.label.capitalize()}State"
     lines = _header(card, [part], f"update{_suffix(part)}", state)
+    if whole:
+        lines += ["    if not leaves(grads):  # no entries in all", "        return grads, state"]
     if uses([part], "t"):
         lines.append("    t = np.float64(state.t + 1)")
     lines += [f"    {name} = np.float64({name})" for name in ("lr", "value") if uses([part], name)]
