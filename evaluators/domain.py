@@ -58,6 +58,7 @@ class Domain:
             baselines; None where programs leave nothing open.
         baselines: finds the baselines anew, given the same: figures by name, one baseline each; None where scores
             compare with none.
+        compiled: what makes a canonical graph a slow one, compiled by itself where others are interpreted, or None.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Domain:
     inputs: tuple[str, ...]
     wide_evaluator: Callable[[Any, str | None], Evaluator] | None = None
     baselines: Callable[[Any, str | None], Mapping[str, Mapping[str, Any]]] | None = None
+    compiled: Callable[[Graph], str | None] = lambda graph: None
 
 
 def names() -> tuple[str, ...]:

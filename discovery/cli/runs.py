@@ -62,7 +62,12 @@ def run(
         config = config.model_copy(update={"budget": parse_budget(budget)})
     folder = out or Path("runs") / f"{find_config(source).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     from discovery.run import Run
+    from discovery.sources import slow_sources
+    from evaluators.domain import load
 
+    domain = load(config.domain)
+    for line in slow_sources(config.start or domain.start, domain):
+        remark(line)
     _search(Run.create(config, folder), folder, workers or config.workers, as_json)
 
 
