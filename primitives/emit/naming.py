@@ -30,7 +30,7 @@ RESERVED = frozenset((*_SCAFFOLD.split(), *dir(builtins), *keyword.kwlist, *keyw
 """Names that emitted source uses itself."""
 _DEFINED = (
     "Any Callable Iterable NamedTuple PIECE State Tensor advance flat full init jax jnp layout leaves like np optax "
-    "partial put split spread step torch update write"
+    "partial put sign split spread step torch update write"
 )
 MODULE = frozenset((*_DEFINED.split(), *dir(builtins), *keyword.kwlist, *keyword.softkwlist))
 """Those that a whole module of it sees."""

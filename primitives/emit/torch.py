@@ -78,6 +78,12 @@ def full(shape: tuple[int, ...], value: float, like: Tensor) -> Tensor:
     """Returns a tensor of one number, in single precision at least."""
     return like.new_full(shape, value, dtype=torch.promote_types(like.dtype, torch.float32))'''
 
+_SIGN = '''\
+def sign(x: Tensor, out: Tensor | None = None) -> Tensor:
+    """Returns -1, 0 or 1, and NaN of NaN, which `torch.sign` turns into 0; subnormal numbers may give less than 1."""
+    large = torch.finfo(torch.promote_types(x.dtype, torch.float32)).max
+    return torch.mul(x, large, out=out).clamp_(-1.0, 1.0)'''
+
 _ADVANCE = '''\
 PIECE = 1 << 18
 """Entries that the rule takes at a time on a CPU: what it computes between reading and writing stays in the cache."""
@@ -138,6 +144,7 @@ def emit_torch(program: Program, vocabulary: Vocabulary, card: Card, dtype: str 
         _WRITE,
         *([_LAYOUT] if any(piece.axes for piece in pieces) else []),
         *([_FULL] if any(small_kinds(part.rule) for part in parts) else []),
+        *([_SIGN] if any(line.op == "sign" for part in parts for line in part.rule.lines) else []),
         *([_ADVANCE] if any(piece.alone for piece in pieces) else []),
         *(_step(piece) for piece in pieces),
         write_class(card, pieces),
@@ -256,6 +263,8 @@ def _spell(
         return f"torch.div({', '.join(args)}{end}"
     if line.op in _NONZERO and line.args and not variables[_NONZERO[line.op][0]]:
         return _NONZERO[line.op][1].format(*args)
+    if line.op == "sign":
+        return f"sign({args[0]}{end if variables[0] else ')'}"
     if line.op == "interpolate" and all(variables[:2]) and kinds[line.refs[0]] is kinds[line.refs[1]] is TENSOR:
         x, y, a = args
         if alone:

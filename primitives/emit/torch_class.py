@@ -260,7 +260,7 @@ def _advance_method(piece: Piece, asks: Sequence[str]) -> list[str]:
         f"    def _advance{piece.suffix}(self, group: dict[str, Any], weights: list[Any]{given}) -> None:",
         f"        grads = [{gradient} for p in weights]",
     ]
-    lists = ["grads", "[layout(p) for p in weights]" if piece.axes else "weights"]
+    lists = ["grads", f"[{piece.seen('p.detach()')} for p in weights]"]
     if piece.states:
         alike: dict[str, list[str]] = {}
         for name, kind, _ in piece.states:
