@@ -25,10 +25,11 @@ from strategies import MODERATE, programs
 from archive import library
 from primitives.card import LEARNING_RATE, Card
 from primitives.emit import emit_optax, emit_python, emit_text, emit_torch
-from primitives.emit.module import read_parts
+from primitives.emit.module import read_parts, shape_of
 from primitives.emit.naming import RESERVED
 from primitives.graph import Graph, check
-from primitives.kinds import SCALAR, TENSOR
+from primitives.kinds import COLUMN, LEAF, LEFT, RIGHT, ROW, SCALAR, TENSOR
+from primitives.layout import shape_beside
 from primitives.ops import LIBRARY
 from primitives.primitive import Primitive, Scope, Vocabulary
 from primitives.program import OPTIMIZER, Interface, Program, ProgramError, Statement
@@ -458,6 +459,12 @@ def test_torch_takes_the_sign_of_nan_as_nan(name, dtype):
     library.load(name).torch([w], 1.0).step()
     torch.testing.assert_close(w.sign(), torch.tensor([0.0, -1.0, 1.0, 0.0, -1.0, 1.0], dtype=dtype))
     assert w.isnan().tolist() == [True] + [False] * 5
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (2, 3, 4)])
+def test_shapes_in_the_source_are_those_of_layouts(shape):
+    for kind in (LEAF, ROW, COLUMN, *((LEFT, RIGHT) if len(shape) == 2 else ())):
+        assert eval(shape_of(kind), {"x": np.zeros(shape)}) == shape_beside(shape, kind)
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from inspect import getsource, signature
 from textwrap import dedent, indent, wrap
 
 from primitives.card import TEXTS, Card, HyperParameter, Interval
-from primitives.emit.loops import WIDTH, Body, Dialect
+from primitives.emit.loops import WIDTH, Body, Dialect, number
 from primitives.emit.naming import MODULE, RESERVED
 from primitives.emit.parts import Part, classes, specialize
 from primitives.emit.readable import Rule, readable, readable_program
@@ -197,6 +197,11 @@ def parameters(card: Card, parts: Sequence[Part]) -> list[HyperParameter]:
     return [parameter for parameter in card.hyperparameters if uses(parts, parameter.name)]
 
 
+def defaults(card: Card, parts: Sequence[Part]) -> list[str]:
+    """Returns the source of the hyper-parameters in a function's header."""
+    return [f"{one.name}: float = {number(one.default or 0.0)}" for one in parameters(card, parts)]
+
+
 def arguments(card: Card, parts: Sequence[Part], indentation: str) -> list[str]:
     """Returns the lines that describe the hyper-parameters in a docstring."""
     return [
@@ -243,6 +248,14 @@ def header(start: str, given: Sequence[str], result: str, indentation: str = "")
         *(f"{indentation}    {one}," for one in given),
         f"{indentation}) -> {result}:",
     ]
+
+
+def call(start: str, function: str, fields: Sequence[str]) -> list[str]:
+    """Returns the lines of a statement that is a call, one argument a line where it has several."""
+    if len(fields) < 2:
+        return [f"{start}{function}({''.join(fields)})"]
+    indentation = start[: len(start) - len(start.lstrip())]
+    return [f"{start}{function}(", *(f"{indentation}    {field}," for field in fields), f"{indentation})"]
 
 
 def _wrap(text: str) -> str:

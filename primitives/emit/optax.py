@@ -9,6 +9,8 @@ from primitives.emit.module import (
     arguments,
     asked,
     begins,
+    call,
+    defaults,
     header,
     parameters,
     plain,
@@ -117,7 +119,7 @@ def _header(card: Card, parts: Sequence[Part], name: str) -> list[str]:
     if not uses(parts, "lr"):
         rate = "not used: the rule's step size is its own"
     given = [f"learning_rate: optax.ScalarOrSchedule{'' if default is None else f' = {number(default)}'}"]
-    given += [f"{one.name}: float = {number(one.default or 0.0)}" for one in parameters(card, parts)]
+    given += defaults(card, parts)
     given += ["seed: int = 0"] if uses(parts, "noise") else []
     return [
         *header(f"def {name}", given, "optax.GradientTransformationExtraArgs"),
@@ -134,7 +136,7 @@ def _header(card: Card, parts: Sequence[Part], name: str) -> list[str]:
 
 
 def _factory(card: Card, part: Part, body: Body, index: int, whole: bool) -> str:
-    name, state = (f"{card.name}_{part.label}" if part.label else card.name), state_name(card, part.label)
+    name, state = f"{card.name}{part.suffix}", state_name(card, part.label)
     zeros = ["count=jnp.zeros([], jnp.int32)"]
     zeros += [f"{variable}={_first(kind, value)}" for variable, kind, value in begins(part.rule)]
     fields = ["count=state.count + 1"]
@@ -154,7 +156,7 @@ def _factory(card: Card, part: Part, body: Body, index: int, whole: bool) -> str
             if {ROW, COLUMN} & {*part.rule.graph.state_kinds}
             else []
         ),
-        *_call("return ", state, zeros),
+        *call("        return ", state, zeros),
         "",
         *header(
             "def update_fn",
@@ -195,7 +197,7 @@ def _factory(card: Card, part: Part, body: Body, index: int, whole: bool) -> str
         source[:0] = ["if not leaves(updates):  # no entries in all", "    return updates, state"]
     lines += [f"        {line}" for line in source]
     lines += [
-        *_call("state = ", state, fields),
+        *call("        state = ", state, fields),
         f"        return like(updates, [-update for update in {body.output}]), state",
         "",
         "    return optax.GradientTransformationExtraArgs(init_fn, update_fn)",
@@ -246,10 +248,3 @@ def _first(kind: Kind, value: float | str) -> str:
         zeros = "jnp.zeros_like" if value == 0.0 else f"lambda x: jnp.full_like(x, {number(value)})"
         return f"jax.tree.map({zeros}, params)"
     return f"jax.tree.map(lambda x: full({shape_of(kind)}, {number(value)}, x), params)"
-
-
-def _call(before: str, function: str, fields: list[str]) -> list[str]:
-    """A call in the body of an inner function, one line where it has one argument."""
-    if len(fields) == 1:
-        return [f"        {before}{function}({fields[0]})"]
-    return [f"        {before}{function}(", *(f"            {field}," for field in fields), "        )"]

@@ -9,6 +9,8 @@ from primitives.emit.module import (
     arguments,
     asked,
     begins,
+    call,
+    defaults,
     header,
     parameters,
     plain,
@@ -89,10 +91,6 @@ def emit_python(program: Program, vocabulary: Vocabulary, card: Card, dtype: str
     return write_module(card, program, parts, vocabulary, _USE, _IMPORTS, definitions)
 
 
-def _suffix(part: Part) -> str:
-    return f"_{part.label}" if part.label else ""
-
-
 def _state(part: Part) -> str:
     lines = [
         f"class {part.label.capitalize()}State(NamedTuple):",
@@ -110,17 +108,11 @@ def _init(part: Part) -> str:
     doc = "zeros" if not any(part.rule.initial) else "what the first step begins with"
     return "\n".join(
         [
-            f"def init{_suffix(part)}(params: Any) -> {state}:",
+            f"def init{part.suffix}(params: Any) -> {state}:",
             f'    """Returns the state before the first step: {doc}."""',
-            *_call("return ", state, fields),
+            *call("    return ", state, fields),
         ]
     )
-
-
-def _call(before: str, function: str, fields: list[str]) -> list[str]:
-    if len(fields) < 2:
-        return [f"    {before}{function}({''.join(fields)})"]
-    return [f"    {before}{function}(", *(f"        {field}," for field in fields), "    )"]
 
 
 def _first(kind: Kind, value: float | str) -> str:
@@ -137,7 +129,7 @@ def _first(kind: Kind, value: float | str) -> str:
 def _header(card: Card, parts: Sequence[Part], name: str, state: str) -> list[str]:
     """Header and docstring of a function that takes a step."""
     given = ["params: Any", "grads: Any", f"state: {state}", "lr: Any"]
-    given += [f"{one.name}: float = {number(one.default or 0.0)}" for one in parameters(card, parts)]
+    given += defaults(card, parts)
     given += ["*", *(f"{one}: Any" for one in asked(parts))] if asked(parts) else []
     return [
         *header(f"def {name}", given, f"tuple[Any, {state}]"),
@@ -156,7 +148,7 @@ def _header(card: Card, parts: Sequence[Part], name: str, state: str) -> list[st
 
 def _update(card: Card, part: Part, body: Body, whole: bool) -> str:
     state = f"{part.label.capitalize()}State"
-    lines = _header(card, [part], f"update{_suffix(part)}", state)
+    lines = _header(card, [part], f"update{part.suffix}", state)
     if whole:
         lines += ["    if not leaves(grads):  # no entries in all", "        return grads, state"]
     if uses([part], "t"):
@@ -168,7 +160,7 @@ def _update(card: Card, part: Part, body: Body, whole: bool) -> str:
         f"{name}=np.float64({body.state[name]})" if kind is SCALAR else f"{name}=like(state.{name}, {body.state[name]})"
         for name, kind, _ in begins(part.rule)
     ]
-    lines += _call("state = ", state, fields) if fields else []
+    lines += call("    state = ", state, fields) if fields else []
     lines.append(f"    return like(grads, {body.output}), state")
     return "\n".join(lines)
 
@@ -197,4 +189,4 @@ def _together(card: Card, parts: Sequence[Part]) -> list[str]:
         ]
     labels = ", ".join(f"{part.label}={part.label}" for part in parts)
     step.append(f"    return put(grads, updates), State({labels})")
-    return ["\n".join(state), "\n".join([*first, *_call("return ", "State", fields)]), "\n".join(step)]
+    return ["\n".join(state), "\n".join([*first, *call("    return ", "State", fields)]), "\n".join(step)]

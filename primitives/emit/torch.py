@@ -187,7 +187,7 @@ def _piece(card: Card, part: Part, moving: Rule, vocabulary: Vocabulary) -> Piec
     return Piece(
         part=part,
         body=write_body(moving, vocabulary, _dialect(moving, alone)),
-        function=f"{card.name}_{part.label}_step" if part.label else f"{card.name}_step",
+        function=f"{card.name}{part.suffix}_step",
         alone=alone,
         whole=bool(small) or Scope.MODEL in scopes,
         scalars=(*numbers, *(one.name for one in parameters(card, [part]))),
