@@ -1,13 +1,33 @@
 """Where a person's programs come from: a file, the library, or stdin."""
 
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from archive import library
 from evaluators.domain import Domain
+from evaluators.forms import canonical_graph
 from primitives.names import nearest
 from primitives.program import Program, ProgramError
 from primitives.text import MAX_TEXT, parse, read_program
+
+
+def slow_sources(sources: Iterable[str], domain: Domain) -> list[str]:
+    """Returns one line for each program that is compiled by itself, as what is bred from it will be.
+
+    Stdin, which is read once, and what can't be read are left to those who judge them.
+    """
+    lines = []
+    for source in dict.fromkeys(sources):
+        with suppress(ProgramError):
+            found = None if source == "-" else domain.compiled(canonical_graph(read_source(source, domain), domain))
+            if found is not None:
+                lines.append(
+                    f"{source} has {found}, which is not interpreted: it and each program bred from it that keeps this "
+                    f"is compiled by itself, which takes seconds"
+                )
+    return lines
 
 
 def read_source(source: str, domain: Domain) -> Program:

@@ -65,6 +65,7 @@ class Domain:
             VALIDATION_REPLICATE, and its score tells whether a search overfits. None where the domain has no larger
             tasks.
         promotion: pydantic model of the section `promotion` of the configuration; None where programs are not promoted.
+        compiled: what makes a canonical graph a slow one, compiled by itself where others are interpreted, or None.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Domain:
     baselines: Callable[[Any, str | None], Mapping[str, Mapping[str, Any]]] | None = None
     validator: Callable[[Any, str | None], Evaluator] | None = None
     promotion: type[BaseModel] | None = None
+    compiled: Callable[[Graph], str | None] = lambda graph: None
 
 
 def names() -> tuple[str, ...]:

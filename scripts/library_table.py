@@ -64,7 +64,8 @@ code that needs no Pride, `archive.library.load("lion")` gives it to optax and P
 
 {chr(10).join(lines)}
 
-A NaN in a gradient makes the sign of that entry 0 in PyTorch and NaN elsewhere.
+A running mean that has become infinite is NaN at the next step in PyTorch, whose `lerp` moves it (so it does in
+torch.optim), and stays infinite elsewhere.
 
 ## What can't be said in the language
 

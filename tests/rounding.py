@@ -39,13 +39,13 @@ class Band:
     close: np.ndarray
     non_finite: np.ndarray
 
-    def check(self, actual: Any) -> None:
-        """Fails where `actual` (steps, entries) is not what an honest execution may give."""
+    def check(self, actual: Any, slack: Any = 0.0) -> None:
+        """Fails where `actual` (steps, entries) is not what an honest execution may give, up to `slack` beside."""
         actual = np.asarray(actual)
         assert actual.shape == self.value.shape
         assert np.isfinite(actual[self.close]).all(), "not finite where the reference is"
         assert not np.isfinite(actual[self.non_finite]).any(), "finite where the reference is not"
-        value, tolerance = self.value[self.close], self.tolerance[self.close]
+        value, tolerance = self.value[self.close], (self.tolerance + slack)[self.close]
         distance = np.abs(actual[self.close] - value)
         for i in np.flatnonzero(distance > tolerance)[:1]:
             raise AssertionError(f"off by {distance[i]:.3g} where {tolerance[i]:.3g} is allowed, value {value[i]!r}")

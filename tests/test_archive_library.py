@@ -1,7 +1,9 @@
 """The library: every rule against an authority in every execution; loading, adding, and what goes wrong."""
 
+import copy
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -445,6 +447,28 @@ torch.save(model.state_dict(), {str(tmp_path / "whole.pt")!r})
     found = torch.load(tmp_path / "whole.pt", weights_only=True)
     for key, value in whole.state_dict().items():
         torch.testing.assert_close(found[key], value, rtol=0.0, atol=0.0)
+
+
+@pytest.mark.parametrize("name", ["cautious_adamw", "prodigy"])
+def test_an_optimizer_is_pickled_with_its_parameters(name, tmp_path):
+    """A copy, and what another process reads, take the same steps."""
+    model, optimizer = trained(lambda params: library.load(name).torch(params, 0.01), 3)
+    (tmp_path / "both.pickle").write_bytes(pickle.dumps((model, optimizer)))
+    code = f"""
+import pickle, sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+both = pickle.loads(Path({str(tmp_path / "both.pickle")!r}).read_bytes())
+from test_archive_library import trained
+model, _ = trained(lambda params: both[1], 3, both[0])
+Path({str(tmp_path / "model.pickle")!r}).write_bytes(pickle.dumps(model))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+    copied, copied_optimizer = copy.deepcopy((model, optimizer))
+    for one in (model, copied):
+        trained(lambda params, one=one: optimizer if one is model else copied_optimizer, 3, one)
+    read = pickle.loads((tmp_path / "model.pickle").read_bytes())
+    for ours, *others in zip(model.parameters(), copied.parameters(), read.parameters(), strict=True):
+        assert all(torch.equal(ours, other) for other in others)
 
 
 @pytest.mark.parametrize("name", TORCH_RULES)

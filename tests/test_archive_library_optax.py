@@ -117,6 +117,35 @@ def test_extra_arguments_are_taken_and_nothing_is_compiled_twice(name):
     assert traces == 1
 
 
+def two_steps(transformation: Any, params: Any) -> Any:
+    state = transformation.init(params)
+    for _ in range(2):
+        grads = jax.tree.map(lambda x: 0.1 * x + 0.01, params)
+        updates, state = transformation.update(grads, state, params, **extras(params))
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_tensors_without_entries_change_nothing(name):
+    params, _ = params_and_grads()
+    nothing = [jnp.zeros(shape) for shape in ((0,), (0, 3), (3, 0), (0, 0), (2, 0, 3))]
+    alone = two_steps(ours(name), params)
+    beside = two_steps(ours(name), {**params, "z": nothing})
+    jax.tree.map(np.testing.assert_array_equal, {**alone, "z": nothing}, beside)
+    two_steps(ours(name), nothing)
+    two_steps(ours(name), {})
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_plain_numbers_are_parameters_too(name):
+    """As for optax.adam."""
+    params, _ = params_and_grads()
+    found = two_steps(ours(name), {**params, "x": 0.5})
+    same = two_steps(ours(name), {**params, "x": jnp.float32(0.5)})
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6), found, same)
+
+
 def quadratic(dtype: Any) -> tuple[Any, Any, Any]:
     start, end = jnp.array([-1.0, 10.0, 1.0], dtype), jnp.array([1.0, -1.0, 1.0], dtype)
     return start, end, lambda x: jnp.sum((x - end) ** 2)

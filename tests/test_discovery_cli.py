@@ -9,9 +9,11 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import toy
 
 from archive import library
 from archive.folder import StoreError
@@ -19,6 +21,7 @@ from archive.store import Store
 from discovery import display
 from discovery.cli import app
 from discovery.cli.output import plain
+from discovery.sources import slow_sources
 from evaluators.domain import load
 from primitives.text import parse
 
@@ -593,3 +596,14 @@ def test_a_rule_is_exported_with_its_hyper_parameters(pride):
     assert "class Lion(torch.optim.Optimizer):" in source
     assert "beta1: float = 0.9" in source
     assert "class Better(" in pride("export", "lion", "--to", "torch", "--name", "better")[1]
+
+
+def test_a_start_that_is_compiled_by_itself_is_told(pride, monkeypatch):
+    domain = load("optimizers")
+    (line,) = slow_sources(["muon", "adamw", "-", "nowhere", "muon"], domain)
+    assert line.startswith("muon has newton_schulz, which is not interpreted:")
+    monkeypatch.setattr(toy, "DOMAIN", replace(toy.DOMAIN, compiled=lambda graph: "polar"))
+    status, _, err = pride("score", "sgd", "--config", "toy.yaml")
+    assert (status, err.count("sgd has polar, which is not interpreted")) == (0, 1)
+    status, _, err = pride("run", "toy.yaml", "--set", "frozen=[nothing]")
+    assert (status, err.count("sgd has polar, which is not interpreted")) == (1, 1)

@@ -191,7 +191,7 @@ def test_page_passing():
     assert TEXT in found.text
     assert CUTS[0]["what"] in found.text
     assert "2 changes tried, 1 kept" in found.text
-    assert "Meta-validation" not in found.text
+    assert "Validation curve" not in found.text
 
 
 def test_page_order():
@@ -207,7 +207,7 @@ def test_page_nothing_passes():
     assert not report["promoted"]
     found = checked(report)
     assert "Nothing passes; the nearest is #2." in found.text
-    assert "must lead by 1" in found.text
+    assert "(variants as one), must be 1" in found.text
     assert "nothing was added" in found.text
 
 
@@ -219,7 +219,7 @@ def test_page_no_finalists():
     report |= {"finalists": [], "promoted": {}}
     found = checked(report)
     assert "Nothing passes; the nearest is #1." in found.text
-    assert "fell before the finals (10x: -0.012 after 5 seeds)" in found.text
+    assert "it fell before: 10x: -0.012 after 5 seeds" in found.text
     assert "0 left, 2 fell" in found.text
 
 
@@ -274,11 +274,11 @@ def test_page_validation(points):
         for k in range(points)
     ]
     found = checked(report)
-    assert "Meta-validation" in found.text
+    assert "Validation curve" in found.text
     assert "score on validation" in found.text
     assert "31337" in found.text
     report["run"]["validation"] = []
-    assert "Meta-validation" not in checked(report).text
+    assert "Validation curve" not in checked(report).text
 
 
 def test_page_escapes_hostile_texts():

@@ -23,7 +23,7 @@ from evaluators.optimizers.baselines import SEEDS, Setting, adamw, best_rate, me
 from evaluators.optimizers.judge import CLIP, IGNORES_RATE, TOLERANCE, Judge, task_score, tolerance
 from evaluators.optimizers.options import Limits, Options, Stage
 from evaluators.optimizers.task import LEARNING_RATES
-from evaluators.optimizers.training import Training
+from evaluators.optimizers.training import Training, interpreter
 from primitives.encode import Capacity
 from primitives.graph import Graph, check
 from primitives.interpreter import Machine
@@ -221,6 +221,12 @@ def test_what_the_interpreter_has_no_room_for_is_invalid(folder, capacity, words
     assert found.status is Status.INVALID
     assert re.search(f"{words}.*; shorten it", found.message)
     assert "\n" not in found.message
+
+
+def test_what_is_compiled_is_told_without_an_interpreter():
+    machine = interpreter(training().task, LIBRARY, OPTIMIZER, Capacity())
+    for name in library.names():
+        assert DOMAIN.compiled(rule(name)) == machine.stranger(rule(name))
 
 
 def test_the_least_capacity_has_room_for_the_library_and_the_baselines():

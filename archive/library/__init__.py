@@ -10,6 +10,7 @@ that is given, then in the one that comes with Pride (`rules`).
 """
 
 import ast
+import copyreg
 import json
 import linecache
 import os
@@ -17,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module, resources
 from inspect import Parameter, Signature
 from inspect import signature as signature_of
@@ -187,7 +188,20 @@ def _module(entry: Entry, target: str) -> ModuleType:
     linecache.cache[module.__file__] = (len(source), None, source.splitlines(keepends=True), module.__file__)
     sys.modules[name] = module
     exec(compile(source, module.__file__, "exec"), module.__dict__)  # noqa: S102  (our own emitter's text)
+    if target == "torch":
+        copyreg.pickle(getattr(module, class_name(entry.card)), partial(_reduced, entry))
     return module
+
+
+def _reduced(entry: Entry, optimizer: Any) -> tuple[Any, ...]:
+    """What pickle keeps of a PyTorch optimizer: its rule in place of a module that another process does not have."""
+    return _blank, (entry,), optimizer.__getstate__()
+
+
+def _blank(entry: Entry) -> Any:
+    """Returns an optimizer of a rule without its state."""
+    make = getattr(_module(entry, "torch"), class_name(entry.card))
+    return make.__new__(make)
 
 
 # --- folders ----------------------------------------------------------------------------------------------------------

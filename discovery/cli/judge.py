@@ -41,6 +41,11 @@ def score(
     config = load_config(source, overrides or ())
     _configure()
     from discovery.scoring import score as judge
+    from discovery.sources import slow_sources
+    from evaluators.domain import load
+
+    for line in slow_sources(files, load(config.domain)):
+        remark(line)
 
     found = judge(files, config, stage=stage, replicates=replicates, wide=learning_rates == "wide")
     if as_json:

@@ -73,7 +73,12 @@ def run(
     if promote:
         config = _for_promotion(config)
     from discovery.run import Run
+    from discovery.sources import slow_sources
+    from evaluators.domain import load
 
+    domain = load(config.domain)
+    for line in slow_sources(config.start or domain.start, domain):
+        remark(line)
     stopped = _search(Run.create(config, folder), folder, workers or config.workers)
     if stopped or not (promote and as_json):
         _finish(folder, stopped, as_json)

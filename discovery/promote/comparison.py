@@ -195,20 +195,20 @@ def profiles(report: Mapping[str, Any]) -> Html:
         "Share of held-out tasks that a rule takes to the target in at most tau times the steps of the fastest rule "
         "(lower median over seeds); at tau = 1 the share where it is the fastest itself. A task whose target it mostly "
         "misses counts against it at every tau, and one that nobody solves counts against all. Lines are drawn a "
-        "little apart where they coincide. Dashed: without the decay outside."
+        "little apart where they coincide."
     )
     parts: list[Html] = []
     for name, found in tables(report).items():
-        names, taus = rules(found, report["shown"]), found["profile"]["taus"]
-        colours = {one: i for i, one in enumerate(one for one in names if not one.endswith(ALONE))}
+        names = [one for one in rules(found, report["shown"]) if one in found["profile"]]
+        taus = found["profile"]["taus"]
         curves = _exact(found, names, taus[-1])
         series = [
             Line(
                 one,
                 curves[one],
-                colours[one.removesuffix(ALONE)],
+                place,
                 _by_search(one, report["shown"]),
-                one.endswith(ALONE),
+                False,
                 False,
                 min(2.0, 10.0 / len(names)) * (place - (len(names) - 1) / 2.0),
             )
@@ -250,7 +250,7 @@ def steps(report: Mapping[str, Any]) -> Html:
     )
     parts: list[Html] = []
     for name, found in tables(report).items():
-        names = rules(found, report["shown"])
+        names = [one for one in rules(found, report["shown"]) if one in found["profile"]]
         rows = [_steps_row(task, one, names) for task, one in found["steps"].items()]
         header = ("task", "target", *_header(names, report["shown"]))
         parts += [tag("h3", TABLES[name]), figure(table(header, rows), words if name == "found" else "As above.")]

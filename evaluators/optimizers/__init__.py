@@ -8,6 +8,7 @@ from archive.descriptor import Descriptor
 from evaluators.domain import VALIDATION_REPLICATE, Domain, Evaluator
 from evaluators.optimizers.options import Options, Stage
 from evaluators.optimizers.promotion import Promotion
+from primitives.encode import FILES
 from primitives.fingerprint import fingerprint, optimizer_probe
 from primitives.graph import Graph
 from primitives.ops import LIBRARY
@@ -30,6 +31,15 @@ def _fingerprint(graph: Graph) -> int | None:
 def _refuse(graph: Graph) -> str | None:
     """An update that the gradient never reaches trains nothing."""
     return None if "g" in graph.inputs else "the update must depend on the gradient g, and never does; use g"
+
+
+def _compiled(graph: Graph) -> str | None:
+    """The operation, kind or input that `Machine.stranger` tells, found without loading JAX."""
+    used = [LIBRARY[node.op] for node in graph.nodes]
+    strange = [one.name for one in used if one.matrices or one.overloads or not one.kinds <= FILES]
+    strange += [kind.name for kind in (*graph.kinds, *graph.state_kinds) if kind not in FILES]
+    strange += [name for name in graph.inputs if name not in ("w", "g", "lr", "t")]
+    return strange[0] if strange else None
 
 
 def _static_descriptors(graph: Graph) -> Mapping[str, float]:
@@ -93,4 +103,5 @@ DOMAIN = Domain(
     baselines=_baselines,
     validator=_validator,
     promotion=Promotion,
+    compiled=_compiled,
 )

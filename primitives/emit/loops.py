@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from textwrap import wrap
 
 from primitives.emit.naming import RESERVED, free
 from primitives.emit.readable import Line, Rule
@@ -38,6 +39,7 @@ class Dialect:
         spell: source of a line's right-hand side where the target has a way of its own, given the sources of its
             arguments, the name of a tensor that the result may be written into, and that of one of the arguments that
             nothing needs any more; None where it has none.
+        frees: whether a round of a loop gives its memory back, so that the next one finds it in the cache.
     """
 
     xp: str
@@ -49,6 +51,7 @@ class Dialect:
     full: Callable[[str, str], str]
     fuse: Callable[[list[Line], Mapping[int, int]], list[Line]] = lambda lines, uses: lines
     spell: Callable[[Line, Sequence[str], str | None, str | None], str | None] = lambda line, args, into, spare: None
+    frees: bool = False
 
     def template(self, primitive: Primitive, bare: bool = False) -> str:
         """Returns how the target spells a primitive; `bare` leaves out what guards against negative values."""
@@ -66,7 +69,7 @@ class Body:
 
     Args:
         lines: source lines without indentation of their own.
-        output: source of the list of outputs, one a tensor.
+        output: source of the list of outputs, one a tensor; empty where the rule has none.
         state: source of the next values of each state variable, by name: a list, or (SCALAR) one number.
         calls: which of `flat`, `split` and `spread` it calls.
         functions: primitives that need a function of their own.
@@ -125,7 +128,7 @@ class _Writer:
             else:
                 for line in lines:
                     self._once(line)
-        output = self._result(graph.outputs[0])
+        output = self._result(graph.outputs[0]) if graph.outputs else ""
         state = {
             name: self._number(ref) if kind is SCALAR else self._result(ref)
             for (name, _, ref), kind in zip(rule.state, graph.state_kinds, strict=True)
@@ -199,7 +202,15 @@ class _Writer:
             overwritten.pop(line.target, None)  # from here on the name is another tensor's
             self.source += [f"    {source}" for source in self._assignment(line, into, spare.get(line.ref))]
         self.source += [f"    {name}.append({names[r]})" for r, name in lists.items()]
+        self.source += self._freed(lines, {*targets, *(names[r] for r in lists)}) if self.dialect.frees else []
         self.lists.update(lists)
+
+    def _freed(self, lines: Sequence[Line], kept: set[str]) -> list[str]:
+        """Lines that let go of what was computed for one tensor, before the next one needs as much."""
+        small = (SCALAR, LEAF)
+        done = dict.fromkeys(line.target for line in lines if self.rule.graph.kinds[line.ref] not in small)
+        done = [name for name in done if name not in kept]
+        return [f"    del {names.rstrip(',')}" for names in wrap(", ".join(done), WIDTH - 16)]
 
     def _spare(self, lines: Sequence[Line], collected: set[int]) -> dict[int, str]:
         """Returns for values the name of a tensor that nothing needs any more, into which they may be written.

@@ -6,7 +6,7 @@ from inspect import getsource, signature
 from textwrap import dedent, indent, wrap
 
 from primitives.card import TEXTS, Card, HyperParameter, Interval
-from primitives.emit.loops import WIDTH, Body, Dialect
+from primitives.emit.loops import WIDTH, Body, Dialect, number
 from primitives.emit.naming import MODULE, RESERVED
 from primitives.emit.parts import Part, classes, specialize
 from primitives.emit.readable import Rule, readable, readable_program
@@ -41,7 +41,7 @@ def spread(values: list[Any], arrays: list[Any]) -> list[Any]:
 }
 
 
-def read_parts(program: Program, vocabulary: Vocabulary, card: Card, dtype: str) -> list[Part]:
+def read_parts(program: Program, vocabulary: Vocabulary, card: Card, dtype: str, moves: bool = False) -> list[Part]:
     """Returns an update rule ready to be written as an optimizer, its hyper-parameters as inputs.
 
     One part for each class of tensors that it tells apart.
@@ -51,6 +51,7 @@ def read_parts(program: Program, vocabulary: Vocabulary, card: Card, dtype: str)
         vocabulary: the primitives it uses.
         card: its name, learning rate and hyper-parameters.
         dtype: type of the program's constants.
+        moves: whether the parameters are state too, as `readable` says.
 
     Raises:
         ProgramError: the program is not valid; inputs that no optimizer has, not exactly one output, a
@@ -75,18 +76,19 @@ def read_parts(program: Program, vocabulary: Vocabulary, card: Card, dtype: str)
     parts = []
     for label, test in found.items():
         special = specialize(program, vocabulary, label)
-        rule = readable(special, vocabulary, dtype, [name, *derived, *functions], ranges, begins=True)
-        _check_signature(rule, own)
+        rule = readable(special, vocabulary, dtype, [name, *derived, *functions], ranges, True, moves)
+        _check_signature(rule, program, own)
         parts.append(Part(label, test, rule))
     return parts
 
 
-def _check_signature(rule: Rule, own: list[str]) -> None:
+def _check_signature(rule: Rule, program: Program, own: list[str]) -> None:
     data = [rule.names[ref] for ref in range(len(rule.graph.inputs))]
-    if not set(data) <= {*DATA, *MORE, *own} or len(rule.output) != 1:
+    outputs = [name for name, _ in program.signature.outputs if name not in program.signature.state]
+    if not set(data) <= {*DATA, *MORE, *own} or len(outputs) != 1:
         raise ProgramError(
             f"only an update rule with inputs among {', '.join((*DATA, *MORE))} and one output can be written as an "
-            f"optimizer, got inputs {', '.join(data)} and outputs {', '.join(rule.output)}; export it as text"
+            f"optimizer, got inputs {', '.join(data)} and outputs {', '.join(outputs)}; export it as text"
         )
 
 
@@ -111,6 +113,11 @@ def begins(rule: Rule) -> list[tuple[str, Kind, float | str]]:
 def small_kinds(rule: Rule) -> bool:
     """Returns whether a rule has state beside tensors that is neither a tensor nor a number."""
     return any(kind not in (SCALAR, TENSOR) for kind in rule.graph.state_kinds)
+
+
+def sees_model(part: Part, vocabulary: Vocabulary) -> bool:
+    """Returns whether a rule computes something over all entries of the model."""
+    return any(vocabulary[line.op].scope is Scope.MODEL for line in part.rule.lines)
 
 
 def shape_of(kind: Kind) -> str:
@@ -190,6 +197,11 @@ def parameters(card: Card, parts: Sequence[Part]) -> list[HyperParameter]:
     return [parameter for parameter in card.hyperparameters if uses(parts, parameter.name)]
 
 
+def defaults(card: Card, parts: Sequence[Part]) -> list[str]:
+    """Returns the source of the hyper-parameters in a function's header."""
+    return [f"{one.name}: float = {number(one.default or 0.0)}" for one in parameters(card, parts)]
+
+
 def arguments(card: Card, parts: Sequence[Part], indentation: str) -> list[str]:
     """Returns the lines that describe the hyper-parameters in a docstring."""
     return [
@@ -236,6 +248,14 @@ def header(start: str, given: Sequence[str], result: str, indentation: str = "")
         *(f"{indentation}    {one}," for one in given),
         f"{indentation}) -> {result}:",
     ]
+
+
+def call(start: str, function: str, fields: Sequence[str]) -> list[str]:
+    """Returns the lines of a statement that is a call, one argument a line where it has several."""
+    if len(fields) < 2:
+        return [f"{start}{function}({''.join(fields)})"]
+    indentation = start[: len(start) - len(start.lstrip())]
+    return [f"{start}{function}(", *(f"{indentation}    {field}," for field in fields), f"{indentation})"]
 
 
 def _wrap(text: str) -> str:

@@ -18,7 +18,7 @@ from primitives.reference import values, zero_state
 _LONGEST = 12
 """Longest name, so that lines stay short."""
 _SCAFFOLD = (
-    "advance Any arrays axis both Callable closure count cut defaults done dtype end extra_args flat following "
+    "advance Any arrays axis both Callable closure count cut defaults done dtype end extra_args filled flat following "
     "foreach found full given grads group held hessian_diagonal i index init init_fn Iterable jax jnp joined key "
     "keys kind kinds label layout leaf learning_rate leaves like lists loss masked matrix maximize name "
     "NamedTuple names new next_state noise np old one optax other out own p pairs params part partial parts PIECE "
@@ -30,7 +30,7 @@ RESERVED = frozenset((*_SCAFFOLD.split(), *dir(builtins), *keyword.kwlist, *keyw
 """Names that emitted source uses itself."""
 _DEFINED = (
     "Any Callable Iterable NamedTuple PIECE State Tensor advance flat full init jax jnp layout leaves like np optax "
-    "partial put split spread step torch update write"
+    "partial put sign split spread step torch update write"
 )
 MODULE = frozenset((*_DEFINED.split(), *dir(builtins), *keyword.kwlist, *keyword.softkwlist))
 """Those that a whole module of it sees."""
@@ -93,7 +93,7 @@ def name_values(
     for ref in (*graph.outputs, *graph.next_state):
         last[ref] = len(order)
     state_of = {ref: first_state + i for i, ref in reversed(list(enumerate(graph.next_state)))}
-    output_of = dict(zip(graph.outputs, outputs, strict=True))
+    output_of = dict(zip(graph.outputs, outputs, strict=False))  # a graph that moves the parameters has none
     for position, ref in enumerate(order):
         live = {names[r] for r, end in last.items() if r in names and end > position}
         state_names = {names[r] for r in range(first_state, first_constant)}

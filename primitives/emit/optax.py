@@ -9,10 +9,13 @@ from primitives.emit.module import (
     arguments,
     asked,
     begins,
+    call,
+    defaults,
     header,
     parameters,
     plain,
     read_parts,
+    sees_model,
     shape_of,
     small_kinds,
     state_name,
@@ -22,23 +25,31 @@ from primitives.emit.module import (
     write_module,
 )
 from primitives.emit.parts import Part
-from primitives.kinds import SCALAR, TENSOR, Kind
+from primitives.kinds import COLUMN, ROW, SCALAR, TENSOR, Kind
 from primitives.primitive import Vocabulary
 from primitives.program import Program
 
 _IMPORTS = "from typing import Any, NamedTuple\n\nimport jax\nimport jax.numpy as jnp\nimport optax"
 
+_LEAVES = '''\
+def leaves(tree: Any) -> list[Any]:
+    """Returns the arrays of a tree that have entries."""
+    return [jnp.asarray(x) for x in jax.tree.leaves(tree) if jnp.size(x)]'''
+
 _LIKE = '''\
 def like(tree: Any, values: list[Any]) -> Any:
-    """Puts values into a tree like `tree`, at the shapes and types of its arrays."""
-    old, treedef = jax.tree.flatten(tree)
-    new = [jnp.broadcast_to(value, x.shape).astype(x.dtype) for x, value in zip(old, values, strict=True)]
-    return jax.tree.unflatten(treedef, new)'''
+    """Puts values into a tree like `tree`, at the shapes and types of its arrays that have entries."""
+    arrays, treedef = jax.tree.flatten(tree)
+    filled = [i for i, x in enumerate(arrays) if jnp.size(x)]
+    for i, value in zip(filled, values, strict=True):
+        x = arrays[i]
+        arrays[i] = jnp.broadcast_to(value, jnp.shape(x)).astype(jnp.result_type(x))
+    return jax.tree.unflatten(treedef, arrays)'''
 
 _FULL = '''\
 def full(shape: tuple[int, ...], value: float, like: Any) -> Any:
-    """Returns an array of one number, in single precision at least."""
-    return jnp.full(shape, value, jnp.promote_types(like.dtype, jnp.float32))'''
+    """Returns an array of one number, in single precision at least; nothing beside what has no entries."""
+    return jnp.full(shape if jnp.size(like) else (0,), value, jnp.result_type(like, jnp.float32))'''
 
 _USE = """As a gradient transformation of optax:
 
@@ -71,20 +82,20 @@ def emit_optax(program: Program, vocabulary: Vocabulary, card: Card, dtype: str 
         xp="jnp",
         scalar=lambda source: f"jnp.asarray({source}, dtype)",
         trees={
-            "w": "jax.tree.leaves(params)",
-            "g": "jax.tree.leaves(updates)",
-            **{name: f"jax.tree.leaves({name})" for name in MORE[1:]},
+            "w": "leaves(params)",
+            "g": "leaves(updates)",
+            **{name: f"leaves({name})" for name in MORE[1:]},
         },
-        state=lambda variable: f"jax.tree.leaves(state.{variable})",
+        state=lambda variable: f"leaves(state.{variable})",
         number=lambda variable: f"state.{variable}.astype(dtype)",
         like="g",
         full=lambda like, value: f"jnp.full(jnp.shape({like}), {value})",
     )
     bodies = [write_body(part.rule, vocabulary, dialect) for part in parts]
-    definitions = [_LIKE, *write_functions(bodies, dialect)]
+    definitions = [_LEAVES, _LIKE, *write_functions(bodies, dialect)]
     definitions += [_FULL] if any(small_kinds(part.rule) for part in parts) else []
     for index, (part, body) in enumerate(zip(parts, bodies, strict=True)):
-        definitions += [_state(card, part), _factory(card, part, body, index)]
+        definitions += [_state(card, part), _factory(card, part, body, index, sees_model(part, vocabulary))]
     if len(parts) > 1:
         definitions.append(_together(card, parts))
     use = _USE.replace("NAME", card.name).replace("RATE", "" if card.learning_rate.default is not None else "1e-3")
@@ -108,7 +119,7 @@ def _header(card: Card, parts: Sequence[Part], name: str) -> list[str]:
     if not uses(parts, "lr"):
         rate = "not used: the rule's step size is its own"
     given = [f"learning_rate: optax.ScalarOrSchedule{'' if default is None else f' = {number(default)}'}"]
-    given += [f"{one.name}: float = {number(one.default or 0.0)}" for one in parameters(card, parts)]
+    given += defaults(card, parts)
     given += ["seed: int = 0"] if uses(parts, "noise") else []
     return [
         *header(f"def {name}", given, "optax.GradientTransformationExtraArgs"),
@@ -124,8 +135,8 @@ def _header(card: Card, parts: Sequence[Part], name: str) -> list[str]:
     ]
 
 
-def _factory(card: Card, part: Part, body: Body, index: int) -> str:
-    name, state = (f"{card.name}_{part.label}" if part.label else card.name), state_name(card, part.label)
+def _factory(card: Card, part: Part, body: Body, index: int, whole: bool) -> str:
+    name, state = f"{card.name}{part.suffix}", state_name(card, part.label)
     zeros = ["count=jnp.zeros([], jnp.int32)"]
     zeros += [f"{variable}={_first(kind, value)}" for variable, kind, value in begins(part.rule)]
     fields = ["count=state.count + 1"]
@@ -140,7 +151,12 @@ def _factory(card: Card, part: Part, body: Body, index: int) -> str:
         *_header(card, [part], name),
         "",
         f"    def init_fn(params: Any) -> {state}:",
-        *_call("return ", state, zeros),
+        *(
+            ["        params = jax.tree.map(jnp.asarray, params)"]
+            if {ROW, COLUMN} & {*part.rule.graph.state_kinds}
+            else []
+        ),
+        *call("        return ", state, zeros),
         "",
         *header(
             "def update_fn",
@@ -177,9 +193,11 @@ def _factory(card: Card, part: Part, body: Body, index: int) -> str:
         source.insert(0, "lr = learning_rate(state.count) if callable(learning_rate) else learning_rate")
     if any(", dtype)" in line or ".astype(dtype)" in line for line in source):
         source.insert(0, "dtype = jnp.result_type(jnp.float32, *jax.tree.leaves(updates))")
+    if whole:
+        source[:0] = ["if not leaves(updates):  # no entries in all", "    return updates, state"]
     lines += [f"        {line}" for line in source]
     lines += [
-        *_call("state = ", state, fields),
+        *call("        state = ", state, fields),
         f"        return like(updates, [-update for update in {body.output}]), state",
         "",
         "    return optax.GradientTransformationExtraArgs(init_fn, update_fn)",
@@ -190,6 +208,7 @@ def _factory(card: Card, part: Part, body: Body, index: int) -> str:
 def _together(card: Card, parts: Sequence[Part]) -> str:
     """The factory for all tensors: each part has its own."""
     lines = [*_header(card, parts, card.name), "", "    def label(x: Any) -> str:"]
+    lines += ['        if not hasattr(x, "ndim"):  # a plain number', f'            return "{parts[-1].label}"']
     for part in parts[:-1]:
         lines += [f"        if {part.test}:", f'            return "{part.label}"']
     lines += [f'        return "{parts[-1].label}"', "", "    parts: dict[Any, optax.GradientTransformation] = {"]
@@ -207,7 +226,7 @@ def _together(card: Card, parts: Sequence[Part]) -> str:
 
 _NOISE = """\
 if noise is None:
-    shapes = jax.tree.leaves(updates)
+    shapes = leaves(updates)
     key = KEY
     keys = jax.random.split(key, len(shapes))
     noise = [jax.random.normal(key, x.shape, x.dtype) for key, x in zip(keys, shapes, strict=True)]"""
@@ -229,10 +248,3 @@ def _first(kind: Kind, value: float | str) -> str:
         zeros = "jnp.zeros_like" if value == 0.0 else f"lambda x: jnp.full_like(x, {number(value)})"
         return f"jax.tree.map({zeros}, params)"
     return f"jax.tree.map(lambda x: full({shape_of(kind)}, {number(value)}, x), params)"
-
-
-def _call(before: str, function: str, fields: list[str]) -> list[str]:
-    """A call in the body of an inner function, one line where it has one argument."""
-    if len(fields) == 1:
-        return [f"        {before}{function}({fields[0]})"]
-    return [f"        {before}{function}(", *(f"            {field}," for field in fields), "        )"]

@@ -31,6 +31,11 @@ class Part:
     test: str
     rule: Rule
 
+    @property
+    def suffix(self) -> str:
+        """What it adds to names."""
+        return f"_{self.label}" if self.label else ""
+
 
 def classes(program: Program, vocabulary: Vocabulary) -> dict[str, str]:
     """Returns label and test of each class of tensors that a program tells apart; dead code tells nothing.

@@ -9,10 +9,13 @@ from primitives.emit.module import (
     arguments,
     asked,
     begins,
+    call,
+    defaults,
     header,
     parameters,
     plain,
     read_parts,
+    sees_model,
     shape_of,
     uses,
     wanted,
@@ -28,19 +31,23 @@ _IMPORTS = "from typing import Any, NamedTuple\n\nimport numpy as np"
 
 _LEAVES = '''\
 def leaves(tree: Any) -> list[Any]:
-    """Returns the arrays in a dict, by key, or in a list."""
-    return [tree[key] for key in sorted(tree)] if isinstance(tree, dict) else list(tree)'''
+    """Returns the arrays that have entries in a dict, by key, or in a list."""
+    arrays = [tree[key] for key in sorted(tree)] if isinstance(tree, dict) else tree
+    return [np.asarray(x) for x in arrays if np.size(x)]'''
 
 _PUT = '''\
 def put(tree: Any, arrays: list[Any]) -> Any:
-    """Puts arrays into a container like `tree`."""
-    return dict(zip(sorted(tree), arrays, strict=True)) if isinstance(tree, dict) else arrays'''
+    """Puts arrays into a container like `tree`, in the place of those that have entries."""
+    keys = sorted(tree) if isinstance(tree, dict) else range(len(tree))
+    filled = [key for key in keys if np.size(tree[key])]
+    found = {key: tree[key] for key in keys} | dict(zip(filled, arrays, strict=True))
+    return found if isinstance(tree, dict) else [*found.values()]'''
 
 _LIKE = '''\
 def like(tree: Any, values: list[Any]) -> Any:
     """Puts values into a container like `tree`, at the shapes and types of its arrays."""
     pairs = zip(leaves(tree), values, strict=True)
-    return put(tree, [np.full(np.shape(x), value, np.asarray(x).dtype) for x, value in pairs])'''
+    return put(tree, [np.full(x.shape, value, x.dtype) for x, value in pairs])'''
 
 _USE = """On NumPy arrays:
 
@@ -78,14 +85,10 @@ def emit_python(program: Program, vocabulary: Vocabulary, card: Card, dtype: str
     bodies = [write_body(part.rule, vocabulary, dialect) for part in parts]
     definitions = [_LEAVES, _PUT, _LIKE, *write_functions(bodies, dialect)]
     for part, body in zip(parts, bodies, strict=True):
-        definitions += [_state(part), _init(part), _update(card, part, body)]
+        definitions += [_state(part), _init(part), _update(card, part, body, sees_model(part, vocabulary))]
     if len(parts) > 1:
         definitions += _together(card, parts)
     return write_module(card, program, parts, vocabulary, _USE, _IMPORTS, definitions)
-
-
-def _suffix(part: Part) -> str:
-    return f"_{part.label}" if part.label else ""
 
 
 def _state(part: Part) -> str:
@@ -105,17 +108,11 @@ def _init(part: Part) -> str:
     doc = "zeros" if not any(part.rule.initial) else "what the first step begins with"
     return "\n".join(
         [
-            f"def init{_suffix(part)}(params: Any) -> {state}:",
+            f"def init{part.suffix}(params: Any) -> {state}:",
             f'    """Returns the state before the first step: {doc}."""',
-            *_call("return ", state, fields),
+            *call("    return ", state, fields),
         ]
     )
-
-
-def _call(before: str, function: str, fields: list[str]) -> list[str]:
-    if len(fields) < 2:
-        return [f"    {before}{function}({''.join(fields)})"]
-    return [f"    {before}{function}(", *(f"        {field}," for field in fields), "    )"]
 
 
 def _first(kind: Kind, value: float | str) -> str:
@@ -125,14 +122,14 @@ def _first(kind: Kind, value: float | str) -> str:
     if kind is SCALAR:
         return f"np.float64({number(value)})"
     if kind is TENSOR:
-        return f"like(params, [{number(value)}] * len(params))"
+        return f"like(params, [{number(value)}] * len(leaves(params)))"
     return f"put(params, [np.full({shape_of(kind)}, {number(value)}) for x in leaves(params)])"
 
 
 def _header(card: Card, parts: Sequence[Part], name: str, state: str) -> list[str]:
     """Header and docstring of a function that takes a step."""
     given = ["params: Any", "grads: Any", f"state: {state}", "lr: Any"]
-    given += [f"{one.name}: float = {number(one.default or 0.0)}" for one in parameters(card, parts)]
+    given += defaults(card, parts)
     given += ["*", *(f"{one}: Any" for one in asked(parts))] if asked(parts) else []
     return [
         *header(f"def {name}", given, f"tuple[Any, {state}]"),
@@ -149,9 +146,11 @@ def _header(card: Card, parts: Sequence[Part], name: str, state: str) -> list[st
     ]
 
 
-def _update(card: Card, part: Part, body: Body) -> str:
+def _update(card: Card, part: Part, body: Body, whole: bool) -> str:
     state = f"{part.label.capitalize()}State"
-    lines = _header(card, [part], f"update{_suffix(part)}", state)
+    lines = _header(card, [part], f"update{part.suffix}", state)
+    if whole:
+        lines += ["    if not leaves(grads):  # no entries in all", "        return grads, state"]
     if uses([part], "t"):
         lines.append("    t = np.float64(state.t + 1)")
     lines += [f"    {name} = np.float64({name})" for name in ("lr", "value") if uses([part], name)]
@@ -161,7 +160,7 @@ def _update(card: Card, part: Part, body: Body) -> str:
         f"{name}=np.float64({body.state[name]})" if kind is SCALAR else f"{name}=like(state.{name}, {body.state[name]})"
         for name, kind, _ in begins(part.rule)
     ]
-    lines += _call("state = ", state, fields) if fields else []
+    lines += call("    state = ", state, fields) if fields else []
     lines.append(f"    return like(grads, {body.output}), state")
     return "\n".join(lines)
 
@@ -190,4 +189,4 @@ def _together(card: Card, parts: Sequence[Part]) -> list[str]:
         ]
     labels = ", ".join(f"{part.label}={part.label}" for part in parts)
     step.append(f"    return put(grads, updates), State({labels})")
-    return ["\n".join(state), "\n".join([*first, *_call("return ", "State", fields)]), "\n".join(step)]
+    return ["\n".join(state), "\n".join([*first, *call("    return ", "State", fields)]), "\n".join(step)]

@@ -88,6 +88,7 @@ def readable(
     avoid: Iterable[str] = (),
     ranges: Mapping[str, Interval] = MappingProxyType({}),
     begins: bool = False,
+    moves: bool = False,
 ) -> Rule:
     """Returns the canonical form of a program with names and in an order that people can read.
 
@@ -98,6 +99,7 @@ def readable(
         avoid: names that variables must not have.
         ranges: what is known of the values of data inputs.
         begins: whether state may begin at other values than zero, instead of being set at the first step.
+        moves: whether the parameters are state too, from which the rule subtracts its output, and no output is left.
 
     Raises:
         ProgramError: the program is not valid.
@@ -109,8 +111,12 @@ def readable(
     if begins:
         graph, initial, moved = _begun(graph)
         wanted = {moved[ref]: name for ref, name in wanted.items() if ref in moved}
-    order, phases = _order(graph, vocabulary)
     outputs = tuple(n for n, _ in program.signature.outputs if n not in program.signature.state)
+    if moves:
+        graph, moved = _moving(graph)
+        wanted = {moved[ref]: name for ref, name in wanted.items()}
+        initial = (*initial, "w")
+    order, phases = _order(graph, vocabulary)
     names = name_values(graph, order, phases, wanted, outputs, {*RESERVED, *avoid})
     graph = _shorten(graph, dtype)
     known = bounds(graph, ranges, [ANY if isinstance(value, str) else (value, value) for value in initial])
@@ -133,7 +139,7 @@ def readable(
         function=program.name,
         graph=graph,
         names=names,
-        output=outputs,
+        output=() if moves else outputs,
         parameters=tuple(sorted(held, key=lambda n: author.index(n) if n in author else len(author))),
         lines=tuple(lines),
         initial=initial,
@@ -200,6 +206,33 @@ def _begun(graph: Graph) -> tuple[Graph, tuple[float | str, ...], Mapping[int, i
         state_kinds=graph.state_kinds,
     )
     return begun, tuple(begin.get(i, 0.0) for i in range(len(graph.state))), moved
+
+
+def _moving(graph: Graph) -> tuple[Graph, Mapping[int, int]]:
+    """Makes the parameters the last state variable, whose next value is `w - update`.
+
+    Returns:
+        The graph, and the new reference of every old one.
+    """
+    held = graph.inputs.index("w") if "w" in graph.inputs else None
+    inputs = [ref for ref in range(len(graph.inputs)) if ref != held]
+    state = [*range(len(graph.inputs), len(graph.inputs) + len(graph.state)), held]
+    kept = [*inputs, *state, *range(len(graph.inputs) + len(graph.state), len(graph.kinds))]
+    moved = {ref: place for place, ref in enumerate(kept) if ref is not None}
+    nodes = [Node(node.op, tuple(moved[arg] for arg in node.args)) for node in graph.nodes]
+    nodes.append(Node("subtract", (len(inputs) + len(graph.state), moved[graph.outputs[0]])))
+    moving = Graph(
+        inputs=tuple(graph.inputs[ref] for ref in inputs),
+        state=(*graph.state, "w"),
+        constants=graph.constants,
+        nodes=tuple(nodes),
+        outputs=(),
+        next_state=(*(moved[ref] for ref in graph.next_state), len(kept)),
+        kinds=(*(TENSOR if ref is None else graph.kinds[ref] for ref in kept), TENSOR),
+        output_kinds=(),
+        state_kinds=(*graph.state_kinds, TENSOR),
+    )
+    return moving, moved
 
 
 def readable_program(rule: Rule) -> Program:

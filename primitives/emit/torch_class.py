@@ -7,7 +7,7 @@ from math import isfinite
 
 from primitives.card import Card, HyperParameter
 from primitives.emit.loops import Body, number
-from primitives.emit.module import arguments, asked, begins, class_name, header, parameters, shape_of, uses
+from primitives.emit.module import arguments, asked, begins, class_name, defaults, header, parameters, shape_of, uses
 from primitives.emit.parts import Part
 from primitives.kinds import SCALAR, TENSOR, Kind
 
@@ -53,11 +53,6 @@ class Piece:
         """Whether the step takes more than lists of tensors and state."""
         return bool(self.scalars or self.lists or self.small)
 
-    @property
-    def suffix(self) -> str:
-        """What the part adds to names."""
-        return f"_{self.part.label}" if self.part.label else ""
-
 
 def write_class(card: Card, pieces: Sequence[Piece]) -> str:
     """Returns the source of the class."""
@@ -72,7 +67,7 @@ def write_class(card: Card, pieces: Sequence[Piece]) -> str:
             more = ", given: dict[str, Any]" if asks else ""
             lines += [
                 "",
-                f"    def _step{piece.suffix}(self, group: dict[str, Any], weights: list[Any]{more}) -> None:",
+                f"    def _step{piece.part.suffix}(self, group: dict[str, Any], weights: list[Any]{more}) -> None:",
             ]
             lines += _counted(piece, asks)
         lines += ["", *_advance_method(piece, asks)]
@@ -158,7 +153,7 @@ def _constructor(card: Card, pieces: Sequence[Piece]) -> list[str]:
     own, alone = parameters(card, parts), any(piece.alone for piece in pieces)
     given = ["self", "params: Iterable[Any]"]
     given += [f"lr: float | Tensor{'' if rate.default is None else f' = {number(rate.default)}'}"]
-    given += [f"{one.name}: float = {number(one.default or 0.0)}" for one in own]
+    given += defaults(card, parts)
     given += ["*", "maximize: bool = False"] + (["foreach: bool | None = None"] if alone else [])
     kept = ["lr", *(one.name for one in own), "maximize", *(["foreach"] if alone else [])]
     about = [
@@ -206,7 +201,7 @@ def _steps_of_group(card: Card, pieces: Sequence[Piece], asks: Sequence[str]) ->
     turned = str.maketrans("01", "10")  # the first axis of a matrix is the second one to the rule
     for piece in pieces:
         test = re.sub(r"shape\[[01]\]", lambda axis: axis[0].translate(turned), piece.part.test)
-        lines.append(f"        self._step{piece.suffix}(group, [x for x in weights if {test}]{more})")
+        lines.append(f"        self._step{piece.part.suffix}(group, [x for x in weights if {test}]{more})")
     return lines
 
 
@@ -233,14 +228,14 @@ def _counted(piece: Piece, asks: Sequence[str]) -> list[str]:
             '            steps = -len(alike) if torch.compiler.is_compiling() else self.state[p]["step"].item()',
             "            alike.setdefault(steps, []).append(p)",
             "        for weights in alike.values():",
-            f"            self._advance{piece.suffix}(group, weights{more})",
+            f"            self._advance{piece.part.suffix}(group, weights{more})",
         ]
     lines.append("        if weights:")
     if counts:
         # anew, for what is added in place `torch.compile` forgets: the count would stay 1
         lines.append('            group.setdefault("step", torch.tensor(0.0, dtype=torch.float64))')
         lines.append('            group["step"] = group["step"] + 1.0')
-    return [*lines, f"            self._advance{piece.suffix}(group, weights{more})"]
+    return [*lines, f"            self._advance{piece.part.suffix}(group, weights{more})"]
 
 
 def _first(kind: Kind, value: float | str) -> str:
@@ -257,10 +252,10 @@ def _advance_method(piece: Piece, asks: Sequence[str]) -> list[str]:
     given = ", given: dict[str, Any]" if asks else ""
     gradient = piece.seen('-p.grad if group["maximize"] else p.grad')
     lines = [
-        f"    def _advance{piece.suffix}(self, group: dict[str, Any], weights: list[Any]{given}) -> None:",
+        f"    def _advance{piece.part.suffix}(self, group: dict[str, Any], weights: list[Any]{given}) -> None:",
         f"        grads = [{gradient} for p in weights]",
     ]
-    lists = ["grads", "[layout(p) for p in weights]" if piece.axes else "weights"]
+    lists = ["grads", f"[{piece.seen('p.detach()')} for p in weights]"]
     if piece.states:
         alike: dict[str, list[str]] = {}
         for name, kind, _ in piece.states:
