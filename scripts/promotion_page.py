@@ -24,6 +24,8 @@ from discovery.run import stored_config
 from evaluators.domain import VALIDATION_REPLICATE, load
 from evaluators.forms import canonical_graph
 
+TABLES = ("found", "tuned")
+"""Tables of a report: constants as found and published, and tuned."""
 POINTS = 16
 """Points of a validation curve."""
 
@@ -85,6 +87,8 @@ def section(folder: Path, report: Mapping[str, Any]) -> list[str]:
         "",
         *losses(report, "found"),
         "",
+        "The rows of `mnist_mlp` show how the rules change with the size of batches (64, 16, 256) and the length.",
+        "",
         "### The same with the constants of all rules tuned",
         "",
         *(losses(report, "tuned") if "tuned" in report else ["None were tuned."]),
@@ -120,13 +124,14 @@ def verdict(report: Mapping[str, Any]) -> list[str]:
     lines = []
     texts = {f"#{one['id']}": one for one in report["candidates"]}
     for name in report["shown"]:
-        gate = report["found"]["gate"][name]
+        gate, tables = report["gate"][name], [report[table]["gate"][name] for table in TABLES if table in report]
         came = "" if name in report["finalists"] else f" (it fell before: {texts[name]['fell']})"
         word = f"passes the gate as `{report['promoted'].get(name)}`" if gate["passes"] else "does not pass"
         why = "" if gate["passes"] else f": {'; '.join(gate['reasons'])}"
+        counts = [f"{t['median_gain']:+.3f}, {len(t['better'])} and {len(t['worse'])}" for t in tables]
         lines += [
-            f"**{name}** {word}{came}{why}. Median gain {gate['median_gain']:+.3f}, significantly better on",
-            f"{len(gate['better'])} and worse on {len(gate['worse'])} of {len(report['tasks'])} tasks.",
+            f"**{name}** {word}{came}{why}. Median gain and tasks (of {len(report['tasks'])}) where it is significantly",
+            f"better and worse than the best baseline: {counts[0]}; with all constants tuned {counts[-1]}.",
             "",
             "```python",
             texts[name]["text"].rstrip(),
