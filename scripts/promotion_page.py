@@ -130,8 +130,8 @@ def verdict(report: Mapping[str, Any]) -> list[str]:
         why = "" if gate["passes"] else f": {'; '.join(gate['reasons'])}"
         counts = [f"{t['median_gain']:+.3f}, {len(t['better'])} and {len(t['worse'])}" for t in tables]
         lines += [
-            f"**{name}** {word}{came}{why}. Median gain and tasks (of {len(report['tasks'])}) where it is significantly",
-            f"better and worse than the best baseline: {counts[0]}; with all constants tuned {counts[-1]}.",
+            f"**{name}** {word}{came}{why}. Median gain and tasks (of {len(report['tasks'])}) where it is",
+            f"significantly better and worse than the best baseline: {counts[0]}; with constants tuned {counts[-1]}.",
             "",
             "```python",
             texts[name]["text"].rstrip(),
