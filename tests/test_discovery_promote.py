@@ -314,6 +314,69 @@ def test_a_better_rule_never_fails_where_a_worse_one_passes(means, place):
         assert judged(means)["passes"]
 
 
+# --- analysis of the finals -------------------------------------------------------------------------------------------
+
+
+def analysed(losses, **changes):
+    """The analysis of one task, where a rule has the same losses on both splits and all along the curve."""
+    settings = Promotion.model_validate_json(
+        json.dumps(
+            {"stages": [], "held_out": ["small_task:linear"], "baselines": [n for n in losses if n[0] != "#"]}
+            | {"seeds": 10, "checkpoints": 4}
+            | changes
+        )
+    )
+    rows = {
+        name: {"trial": Trial(0.1), "edge": False, "valid": row, "test": row, "curve": [row] * 4}
+        for name, row in losses.items()
+    }
+    return finals.analyse({"small_task:linear": rows}, settings, [name for name in losses if name[0] == "#"])
+
+
+def test_the_best_baseline_is_one_that_diverges_from_few_seeds():
+    inf = float("inf")
+    found = analysed({"adamw": [inf] * 10, "lion": [inf] + [0.1] * 9, "#1": [0.2] * 10})
+    assert found["best_baseline"] == {"small_task:linear": "lion"}
+    assert not found["gate"]["#1"]["passes"], "it loses to lion on nine seeds of ten"
+    found = analysed({"adamw": [0.3] * 10, "lion": [0.1] * 10, "#1": [0.2] * 10})
+    assert found["best_baseline"] == {"small_task:linear": "lion"}
+
+
+def test_a_baseline_alone_reaches_the_target_that_it_sets():
+    found = analysed({"adamw": [0.1 * k for k in range(1, 11)], "#1": [0.9] * 5 + [float("inf")] * 5})
+    steps = found["steps"]["small_task:linear"]
+    assert steps["target"] == pytest.approx(0.55)
+    assert steps["steps"] == {"adamw": 5.0, "#1": float("inf")}, "half of its seeds reach it at the first checkpoint"
+    assert found["profile_score"] == {"adamw": 1.0, "#1": 0.0}
+
+
+def test_ends_of_the_grid_are_marked_for_what_was_chosen_last():
+    settings = SETTINGS.model_copy(update={"rates": (0.001, 0.003, 0.01, 0.1), "seeds": 5})
+    rule = contender_of(canonical_text(library.text("adamw"), DOMAIN))
+
+    class Moving(FakeBench):
+        """Best at 0.01 in the sweep, without decay at 0.1; with other constants at 0.1, an end of the grid."""
+
+        def answer(self, unit):
+            if isinstance(unit, Report):
+                return super().answer(unit)
+            where = [0.1 if t.decay == 0.0 or (t.constants and t.constants[0] != 0.9) else 0.01 for t in unit.trials]
+            losses = [
+                1.0 + abs(t.rate - best) - 0.5 * t.decay - 0.1 * (best == 0.1)
+                for t, best in zip(unit.trials, where, strict=True)
+            ]
+            return {"losses": losses, "lanes_seconds": 1.0}
+
+    funnel = Funnel(DOMAIN, settings, Moving({"interpolate": 0.0}))  # type: ignore[arg-type]
+    found = funnel.tune("p", {"adamw": rule}, ["a"])
+    best = found["a"]["adamw"]
+    assert (best["trial"], best["edge"]) == (Trial(0.01, 1.0), False)
+    assert (best["trial_alone"], best["edge_alone"]) == (Trial(0.1, 0.0), True)
+    tuned = funnel.tune_constants("p", {"adamw": rule}, ["a"], found)["a"]["adamw"]
+    assert tuned["trial"].rate == 0.1
+    assert tuned["edge"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

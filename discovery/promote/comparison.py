@@ -195,7 +195,7 @@ def profiles(report: Mapping[str, Any]) -> Html:
     """Returns performance profiles over the held-out tasks."""
     words = (
         "Share of held-out tasks that a rule takes to the target in at most tau times the steps of the fastest rule "
-        "(median over seeds); at tau = 1 the share where it is the fastest itself. A task whose target it mostly "
+        "(lower median over seeds); at tau = 1 the share where it is the fastest itself. A task whose target it mostly "
         "misses counts against it at every tau, and one that nobody solves counts against all. Lines are drawn a "
         "little apart where they coincide. Dashed: without the decay outside."
     )
@@ -246,9 +246,9 @@ def _cost(steps: float | None) -> float:
 def steps(report: Mapping[str, Any]) -> Html:
     """Returns steps to target by task."""
     words = (
-        "Training steps until the validation loss first reaches the target, median over seeds. The target of a task "
-        "is the median over baselines of the lowest loss that each comes to, so half of them reach it and none sets "
-        'it alone; "never" where most seeds of a rule miss it. Bold: the fewest of its row.'
+        "Training steps until the validation loss first reaches the target, lower median over seeds. The target of a "
+        "task is the median over baselines of the lowest loss that each comes to, so half of them reach it and none "
+        'sets it alone; "never" where most seeds of a rule miss it. Bold: the fewest of its row.'
     )
     parts: list[Html] = []
     for name, found in tables(report).items():

@@ -8,7 +8,7 @@ shown without the one outside, as `NAME alone`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from math import inf
+from math import inf, isfinite
 from statistics import fmean, median
 from typing import Any
 
@@ -59,7 +59,7 @@ def measure(funnel: Funnel, finalists: Sequence[Candidate]) -> dict[str, Results
     for task in tasks:
         for name in with_decay:
             best = chosen[task][name]
-            chosen[task][name + ALONE] = {"trial": best["alone"], "loss": best["loss_alone"], "edge": False}
+            chosen[task][name + ALONE] = {key: best[f"{key}_alone"] for key in ("trial", "loss", "edge")}
     rules |= {name + ALONE: rule for name, rule in with_decay.items()}
     found = {"found": _reports(funnel, "held-out", rules, chosen)}
     if settings.constants:
@@ -106,13 +106,13 @@ def analyse(results: Results, settings: Promotion, finalists: Sequence[str]) -> 
 
     Returns:
         `losses`: by task and rule the mean test loss, its interval, the trial; `best_baseline` by task, chosen by
-        validation loss among those of the gate; `against_best`: by finalist and task the difference to it, with the
-        p-value corrected over all of these (Holm); `steps`: by task the target and the median steps to it;
-        `profile` and `profile_score`; `ranking`: Bradley-Terry log-strengths with intervals, best first; `gate`: by
-        finalist the verdict.
+        validation loss among those of the gate that diverge from the fewest seeds; `against_best`: by finalist and task
+        the difference to it, with the p-value corrected over all of these (Holm); `steps`: by task the target and the
+        steps within which half of the seeds reach it; `profile` and `profile_score`; `ranking`: Bradley-Terry
+        log-strengths with intervals, best first; `gate`: by finalist the verdict.
     """
     against = settings.gate.against or settings.baselines
-    best = {task: min(against, key=lambda name: _mean(rows[name]["valid"])) for task, rows in results.items()}
+    best = {task: min(against, key=lambda name: _standing(rows[name]["valid"])) for task, rows in results.items()}
     differences = {
         (name, task): mean_difference(
             results[task][name]["test"], results[task][best[task]]["test"], settings.confidence
@@ -195,7 +195,11 @@ def gate(
 
 
 def _steps(results: Results, settings: Promotion) -> dict[str, dict[str, Any]]:
-    """By task the target and, by rule, the median over seeds of the steps to it (None where most never reach it)."""
+    """By task the target and, by rule, the steps within which half of its seeds reach it; inf where most never do.
+
+    Of an even number of seeds that is the lower of the two medians: their mean would be infinite for a rule that half
+    of its seeds take to the target, as they take a baseline that sets the target alone.
+    """
     found = {}
     for task, rows in results.items():
         total = task_of(task).steps
@@ -203,11 +207,16 @@ def _steps(results: Results, settings: Promotion) -> dict[str, dict[str, Any]]:
         curves = {name: np.array(row["curve"]).T for name, row in rows.items()}
         target = _target([curves[name] for name in settings.baselines])
         medians = {
-            name: inf if target is None else float(np.median(steps_to_target(curve, points, target)))
+            name: inf if target is None else _half(steps_to_target(curve, points, target))
             for name, curve in curves.items()
         }
         found[task] = {"target": target, "total": total, "steps": medians}
     return found
+
+
+def _half(values: np.ndarray) -> float:
+    """The smallest value that half of them do not exceed."""
+    return float(np.sort(values)[(len(values) - 1) // 2])
 
 
 def _target(curves: Sequence[np.ndarray]) -> float | None:
@@ -231,5 +240,7 @@ def _trial(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"rate": trial.rate, "decay": trial.decay, "constants": list(trial.constants), "edge": row["edge"]}
 
 
-def _mean(losses: Sequence[float]) -> float:
-    return fmean(losses)
+def _standing(losses: Sequence[float]) -> tuple[int, float]:
+    """Seeds that diverged, then the mean loss of the others: the mean of all would be infinite after one of them."""
+    finite = [loss for loss in losses if isfinite(loss)]
+    return len(losses) - len(finite), fmean(finite) if finite else inf

@@ -234,9 +234,9 @@ class Funnel:
         """Sweeps learning rate and decay for every contender on every task, on one and the same seed.
 
         Returns:
-            By task and name: `trial`, the best by validation loss (None where all diverged), `alone`, the best of those
-            without decay, their losses `loss` and `loss_alone`, `seconds` of a set of lanes, and `edge`, whether the
-            rate is an end of the grid.
+            By task and name: `trial`, the best by validation loss (None where all diverged), its `loss`, and `edge`,
+            whether its rate is an end of the grid; `trial_alone`, `loss_alone` and `edge_alone`, the same of those
+            without decay; and `seconds` of a set of lanes.
         """
         grid = tuple(Trial(rate, decay) for decay in self.settings.decays for rate in self.settings.rates)
         asked = [(task, name) for task in tasks for name in contenders]
@@ -250,12 +250,16 @@ class Funnel:
             found[task][name] = {
                 "trial": trial,
                 "loss": loss,
-                "alone": alone,
+                "edge": self._at_edge(trial),
+                "trial_alone": alone,
                 "loss_alone": loss_alone,
+                "edge_alone": self._at_edge(alone),
                 "seconds": result["lanes_seconds"],
-                "edge": trial is not None and trial.rate in (self.settings.rates[0], self.settings.rates[-1]),
             }
         return found
+
+    def _at_edge(self, trial: Trial | None) -> bool:
+        return trial is not None and trial.rate in (self.settings.rates[0], self.settings.rates[-1])
 
     def tune_constants(
         self,
@@ -267,7 +271,8 @@ class Funnel:
         """Tries other constants, at the chosen decay and at the chosen learning rate and its neighbours.
 
         Returns:
-            By task and name `trial` and `loss`, as `tune` does; what was chosen before stays where nothing is better.
+            By task and name `trial`, `loss` and `edge`, as `tune` does; what was chosen before stays where nothing is
+            better.
         """
         asked = [(task, name) for task in tasks for name in contenders if chosen[task][name]["trial"] is not None]
         grids = [self._neighbours(contenders[name], chosen[task][name]["trial"]) for task, name in asked]
@@ -276,7 +281,7 @@ class Funnel:
         for (task, name), grid, result in zip(asked, grids, self.bench.measure(phase, units), strict=True):
             trial, loss = _best(grid, _losses(result["losses"]))
             if loss < found[task][name]["loss"]:
-                found[task][name] |= {"trial": trial, "loss": loss}
+                found[task][name] |= {"trial": trial, "loss": loss, "edge": self._at_edge(trial)}
         return found
 
     def _neighbours(self, contender: Contender, best: Trial) -> tuple[Trial, ...]:
