@@ -19,7 +19,7 @@ from archive import library
 from archive.elite import Elite
 from discovery.cli.app import main
 from discovery.config_file import build
-from discovery.promote import LEDGER, PAGE, REPORT, finals, promote
+from discovery.promote import LEDGER, PAGE, REPORT, entry, finals, promote
 from discovery.promote.entry import rule_name
 from discovery.promote.funnel import Candidate, Funnel, alike, baseline
 from discovery.promote.naming import contender_of, settings_of
@@ -145,9 +145,9 @@ def test_trials_are_plain_training_runs_with_decay_outside_of_the_rule():
     trials = Trials(rule, task, 2, 4)
     assert rule.constants == ("beta1", "beta2", "eps")
     losses, _ = trials.sweep([Trial(0.02), Trial(0.02, 0.5), Trial(0.02, 0.5, (0.5, 0.9, 1e-8))], 3)
-    entry = library.load("adamw")
+    adamw = library.load("adamw")
     for loss, decay, beta1, beta2 in zip(losses, (0.0, 0.5, 0.5), (0.9, 0.9, 0.5), (0.999, 0.999, 0.9), strict=True):
-        text = entry.text.replace("weight_decay = 0.01", f"weight_decay = {decay}")
+        text = adamw.text.replace("weight_decay = 0.01", f"weight_decay = {decay}")
         text = text.replace("beta1 = 0.9\n", f"beta1 = {beta1}\n").replace("beta2 = 0.999\n", f"beta2 = {beta2}\n")
         graph = canonical_graph(text, DOMAIN)
         plain = compiled(task, graph, LIBRARY, 1, (0.02,), task.steps)(3)[0, 0, 0]
@@ -483,13 +483,60 @@ def test_a_rule_that_passes_enters_the_library(searched, tmp_path):
     report = promote(searched, tmp_path / "out", tmp_path / "shelf", settings, workers=1)
     assert report["promoted"]
     for name in report["promoted"].values():
-        entry = library.load(name, tmp_path / "shelf")
-        assert entry.card.scores
-        assert entry.card.ablation
-        assert "Searched from sgd, lion, adam with seed 0" in entry.card.provenance
-        assert (tmp_path / "out" / "rules" / f"{name}_torch.py").read_text() == entry.source("torch")
+        found = library.load(name, tmp_path / "shelf")
+        assert found.card.scores
+        assert found.card.ablation
+        assert "Searched from sgd, lion, adam with seed 0" in found.card.provenance
+        assert (tmp_path / "out" / "rules" / f"{name}_torch.py").read_text() == found.source("torch")
     again = promote(searched, tmp_path / "out", tmp_path / "shelf", settings, workers=1)
     assert again["promoted"] == report["promoted"], "what is in the library already stays"
+
+
+def passing(text, name, **changes):
+    candidate = Candidate(7, 0, 0.0, 1, text, text)
+    candidate.reduction = {"cuts": []}
+    constants = [0.5] * len(candidate.contender.constants)
+    row = {"rate": 0.1, "decay": 0.0, "constants": constants}
+    found = {
+        "losses": {"x": {"#7": row}},
+        "against_best": {"#7": {"x": {"mean": 0.1, "low": 0.0, "high": 0.2}}},
+        "best_baseline": {"x": "adamw"},
+        "gate": {"#7": {"better": ["x"], "worse": [], "median_gain": 0.1}},
+        "ranking": [{"name": "#7"}],
+    }
+    report = {
+        "run": {"folder": name, "start": ["sgd"], "seed": 0, "candidates": 10, "seconds": 60.0},
+        "machine": {"commit": "abc", "processor": "one"},
+        "date": "2025-01-01",
+        "found": found,
+        "tuned": found,
+    }
+    return [candidate], report | changes
+
+
+@pytest.mark.parametrize(
+    "statements",
+    ["m = interpolate(g, m, -0.5)", "m = interpolate(g, m, 1.05)", "m = clip_by_global_norm(g, -2.0)", "m = w * -0.1"],
+)
+def test_constants_out_of_the_usual_range_enter_a_library(tmp_path, statements):
+    text = f"def train(w, g, m, lr):\n    {statements}\n    a = m + g\n    update = a * lr\n    return update, m\n"
+    names = entry.write(*passing(text, "run"), tmp_path / "out", tmp_path / "shelf")
+    card = library.load(names["#7"], tmp_path / "shelf").card
+    assert [str(one.check(one.default)) for one in card.hyperparameters] == [str(card.hyperparameters[0].default)]
+
+
+def test_a_rule_stays_in_the_library_and_makes_room_for_another_of_its_name(tmp_path):
+    sign = "def train(g, lr):\n    a = sign(g)\n    update = a * lr\n    return update\n"
+    other = sign.replace("sign(g)", "sign(g)\n    a = sinh(a)")
+    places = tmp_path / "out", tmp_path / "shelf"
+    assert entry.write(*passing(sign, "run"), *places) == {"#7": "sign_descent_7"}
+    before = (tmp_path / "shelf" / "sign_descent_7.py").read_text()
+    assert entry.write(*passing(sign, "run", date="2025-01-02"), *places) == {"#7": "sign_descent_7"}
+    assert (tmp_path / "shelf" / "sign_descent_7.py").read_text() == before, "on another day as well"
+    for _ in range(2):
+        assert entry.write(*passing(other, "another"), *places) == {"#7": "sign_descent_7_2"}
+    assert (tmp_path / "shelf" / "sign_descent_7.py").read_text() == before
+    assert (tmp_path / "out" / "rules" / "sign_descent_7_2_torch.py").exists()
 
 
 def test_a_search_may_end_in_a_promotion(tmp_path, monkeypatch, capsys):

@@ -15,8 +15,8 @@ from discovery.promote.funnel import Candidate
 from evaluators.optimizers.trials import Contender
 from primitives.graph import Graph, check
 from primitives.ops import LIBRARY
-from primitives.program import OPTIMIZER
-from primitives.simplify import canonicalize
+from primitives.program import OPTIMIZER, constant_of
+from primitives.simplify import canonical_key, canonicalize
 from primitives.text import parse
 
 SHOWN = 8
@@ -52,12 +52,14 @@ def card_of(candidate: Candidate, report: Mapping[str, Any]) -> dict[str, Any]:
     losses = report["found"]["losses"]
     rates = [rows[name]["rate"] for rows in losses.values() if rows[name]["rate"]]
     buffers = graph.state_buffers
+    program = parse(candidate.contender.text, OPTIMIZER, LIBRARY)
     return {
         "title": rule_name(candidate).rpartition("_")[0].replace("_", " ").capitalize(),
         "summary": f"found by search, {graph.size} operations, {buffers} state buffer{'s' * (buffers != 1)}",
         "learning_rate": float(f"{exp(fmean(map(log, rates))):.2g}"),
         "hyperparameters": {
-            one: {"range": _range(one), "doc": _doc(one, candidate, report)} for one in candidate.contender.constants
+            one: {"range": _range(one, constant_of(program, one)), "doc": _doc(one, candidate, report)}
+            for one in candidate.contender.constants
         },
         "source": f"Pride, {report['run']['folder']}, candidate {candidate.id}",
         "advice": _advice(name, losses),
@@ -71,10 +73,11 @@ def card_of(candidate: Candidate, report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _range(name: str) -> str:
-    if name.startswith("beta"):
+def _range(name: str, value: float) -> str:
+    """The usual range of what a constant is for; any number where the search found one outside."""
+    if name.startswith("beta") and 0.0 <= value <= 1.0:
         return "[0, 1]"
-    return "[0, inf)" if name.startswith(("bound", "weight_decay")) else "(-inf, inf)"
+    return "[0, inf)" if name.startswith(("bound", "weight_decay")) and value >= 0.0 else "(-inf, inf)"
 
 
 def _doc(name: str, candidate: Candidate, report: Mapping[str, Any]) -> str:
@@ -128,7 +131,10 @@ def _ablation(candidate: Candidate) -> str:
 
 
 def write(candidates: Sequence[Candidate], report: Mapping[str, Any], out: Path, folder: Path) -> dict[str, str]:
-    """Writes entries and sources; what is there already, from a promotion that was interrupted, stays.
+    """Writes entries and sources.
+
+    An entry of the same program that is there already, from an earlier promotion of the run, stays as it is. Where
+    another rule has the name, this one gets a number behind it.
 
     Args:
         candidates: those that passed.
@@ -140,23 +146,37 @@ def write(candidates: Sequence[Candidate], report: Mapping[str, Any], out: Path,
         Names in the library by name of the candidate.
 
     Raises:
-        ValueError: the library or the folder can't be written, or another rule has that name.
+        ValueError: the library or the folder can't be written or read.
     """
     names = {}
     for one in candidates:
-        name = rule_name(one)
-        card = yaml.safe_dump(card_of(one, report), sort_keys=False, allow_unicode=True, width=116)
-        text = f'"""\n{card}"""\n\n\n{one.contender.text}'
+        name, there = _place(one, folder)
         path = out / "rules" / f"{name}.py"
-        replace_file(path, text)
-        there = folder / f"{name}.py"
-        if not (there.exists() and there.read_text("utf-8") == text):
-            library.add(path, folder, name)
-        entry = library.load(name, folder)
+        if there is None:
+            card = yaml.safe_dump(card_of(one, report), sort_keys=False, allow_unicode=True, width=116)
+            replace_file(path, f'"""\n{card}"""\n\n\n{one.contender.text}')
+            entry = library.add(path, folder, name)
+        else:
+            replace_file(path, there.text)
+            entry = there
         for target in TARGETS:
             replace_file(out / "rules" / f"{name}_{target}.py", entry.source(target))
         names[name_of(one)] = name
     return names
+
+
+def _place(candidate: Candidate, folder: Path) -> tuple[str, library.Entry | None]:
+    """A name for a candidate, and the entry of its program where there is one already."""
+    base, program = rule_name(candidate), canonical_key(_graph(candidate.contender))
+    there = folder if folder.exists() else None
+    name, number = base, 1
+    while library.knows(name, there):
+        entry = library.load(name, there)
+        if canonical_key(canonicalize(check(entry.program, LIBRARY), LIBRARY, "float32")) == program:
+            return name, entry
+        number += 1
+        name = f"{base}_{number}"
+    return name, None
 
 
 def replace_file(path: Path, text: str) -> None:
