@@ -18,8 +18,10 @@ from strategies import SEARCHED, programs
 from archive import library
 from archive.elite import Elite
 from discovery.cli.app import main
+from discovery.cli.promotion import print_promotion
 from discovery.config_file import build
-from discovery.promote import LEDGER, PAGE, REPORT, entry, finals, promote
+from discovery.promote import LEDGER, PAGE, REPORT, View, beside, entry, finals, promote
+from discovery.promote.display import panel
 from discovery.promote.entry import rule_name
 from discovery.promote.funnel import Candidate, Funnel, alike, baseline
 from discovery.promote.naming import contender_of, settings_of
@@ -575,6 +577,11 @@ def test_what_can_not_be_promoted_is_told_in_one_line(searched, tmp_path):
     settings = {**SMALL, "stages": [], "held_out": ["small_task:regression"]}
     with pytest.raises(ValueError, match="never saw, got 'small_task:regression'"):
         promote(searched, tmp_path / "out", settings=settings, workers=1)
+    settings = {**SMALL, "held_out": ["small_task:second@steps=10"]}
+    with pytest.raises(ValueError, match="got 'small_task:second@steps=10', which is 'small_task:regression' under"):
+        promote(searched, tmp_path / "out", settings=settings, workers=1)
+    with pytest.raises(ValueError, match=r"promotion.checkpoints must be at most the steps .* got 21 and 20 steps"):
+        promote(searched, tmp_path / "out", settings={**SMALL, "checkpoints": 21}, workers=1)
     with pytest.raises(ValueError, match=r"a rule must be one of .* got 'adm'"):
         promote(searched, tmp_path / "out", settings={**SMALL, "baselines": ["adm"]}, workers=1)
     with pytest.raises(ValueError, match="must be importable"):
@@ -583,6 +590,39 @@ def test_what_can_not_be_promoted_is_told_in_one_line(searched, tmp_path):
     with pytest.raises(ValueError, match="a library must be a folder that can be written"):
         promote(searched, tmp_path / "out", tmp_path / "file", workers=1)
     assert not (tmp_path / "out").exists(), "nothing is begun"
+
+
+def test_a_promotion_lies_beside_its_run(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    assert beside(tmp_path / "run") == tmp_path / "run-promotion"
+    monkeypatch.chdir(tmp_path / "run")
+    assert beside(Path()) == tmp_path / "run-promotion"
+    assert beside(Path("../run")) == Path("../run-promotion")
+    assert beside(Path("..")) == tmp_path.with_name(f"{tmp_path.name}-promotion")
+
+
+def test_names_on_the_screen_are_no_markup():
+    from rich.console import Console
+
+    one = Candidate(7, 0, 0.0, 1, "", "", stages={"[/b]": {"score": 0.1}})
+    console = Console(width=100)
+    with console.capture() as shown:
+        console.print(panel(View("[/a]", 1, 2, [one]), "promotion of runs/[/x]"))
+    assert "promotion of runs/[/x]" in shown.get()
+    assert "[/b]" in shown.get()
+
+
+def test_one_that_fell_does_not_pass_on_the_screen(capsys):
+    verdict = {"passes": True, "reasons": [], "median_gain": 0.1, "better": ["x"], "worse": []}
+    ranking = [{"name": "#7", "strength": 0.0}]
+    found = {"gate": {"#7": verdict}, "ranking": ranking, "profile_score": {"#7": 1.0}}
+    report = {"found": found, "finalists": [], "promoted": {}, "page": "there.html"}
+    print_promotion(report)
+    assert "fell before the finals" in capsys.readouterr().out
+    print_promotion(report | {"finalists": ["#7"], "promoted": {"#7": "name"}, "library": "shelf"})
+    out = capsys.readouterr().out
+    assert "fell" not in out
+    assert "passes" in out
 
 
 def test_names_say_what_a_rule_is_made_of():

@@ -1,6 +1,6 @@
 """The command that promotes: promote."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
@@ -43,7 +43,9 @@ def promote(
     from discovery.imports import check_imports
 
     check_imports()
-    report = promoted(folder, out, library, _settings(folder, top, overrides or []), workers)
+    changed = top is not None or bool(overrides)
+    settings = _settings(folder, top, overrides or []) if changed else None
+    report = promoted(folder, out, library, settings, workers)
     if as_json:
         print_json(report)
     else:
@@ -65,7 +67,8 @@ def promoted(
         with watch(console(stderr=True), f"promotion of {folder}") as shown:
             return work(folder, out, library, settings, workers, shown)
     except KeyboardInterrupt:
-        remark(f"interrupted; what is measured is kept. To go on:  pride promote {quote(str(folder))}")
+        more = "" if settings is None and out is None and library is None else " with the same options"
+        remark(f"interrupted; what is measured is kept. To go on:  pride promote {quote(str(folder))}{more}")
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -88,8 +91,8 @@ def print_promotion(report: Mapping[str, Any]) -> None:
     if not report["finalists"]:
         say("No candidate came as far as the held-out tasks; the nearest are shown.", style="bold")
     print_table(
-        ["rule", "strength", "steps to target", "median gain", "better", "worse", "verdict"],
-        [_row(one, found) for one in found["ranking"]],
+        ["rule", "strength", "profile score", "median gain", "better", "worse", "verdict"],
+        [_row(one, found, report["finalists"]) for one in found["ranking"]],
     )
     for name, promoted in report["promoted"].items():
         say(f"{name} passes: {promoted}")
@@ -100,12 +103,13 @@ def print_promotion(report: Mapping[str, Any]) -> None:
         say(f"see a rule:        pride library show {name} --library {quote(report['library'])}")
 
 
-def _row(one: Mapping[str, Any], found: Mapping[str, Any]) -> list[Any]:
+def _row(one: Mapping[str, Any], found: Mapping[str, Any], finalists: Sequence[str]) -> list[Any]:
     name = one["name"]
     share = found["profile_score"][name]
     verdict = found["gate"].get(name)
     if verdict is None:
         return [name, f"{one['strength']:+.2f}", f"{share:.3f}", None, None, None, ""]
-    word = "passes" if verdict["passes"] else "; ".join(verdict["reasons"])
+    fell = [] if name in finalists else ["fell before the finals"]
+    word = "; ".join([*fell, *verdict["reasons"]]) or "passes"
     gain = f"{verdict['median_gain']:+.3f}"
     return [name, f"{one['strength']:+.2f}", f"{share:.3f}", gain, len(verdict["better"]), len(verdict["worse"]), word]
