@@ -162,6 +162,13 @@ def test_trials_are_plain_training_runs_with_decay_outside_of_the_rule():
     assert again["curve"] == []
 
 
+def test_seconds_of_a_sweep_are_without_its_compilation():
+    from small_task import regression
+
+    took = [Trials(baseline("adamw"), regression(), 2, 4).sweep([Trial(0.02)], 0)[1] for _ in range(3)]
+    assert min(took) < 0.02, "tracing and compiling take longer, twenty steps of sixteen parameters do not"
+
+
 def test_what_diverges_gives_no_number():
     from small_task import regression
 
