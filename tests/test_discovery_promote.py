@@ -30,9 +30,9 @@ from discovery.promote.units import Report, Score, Simplify, Sweep
 from discovery.run import Run
 from evaluators.domain import load
 from evaluators.forms import canonical_graph, canonical_text
-from evaluators.optimizers.promotion import Promotion
+from evaluators.optimizers.promotion import LEAST, Promotion
 from evaluators.optimizers.trials import Contender, Trial, Trials, task_of
-from evaluators.statistics import Difference
+from evaluators.statistics import Difference, difference
 from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER, with_open
 from primitives.simplify import canonical_key
@@ -309,6 +309,11 @@ def judged(means, p=0.001, diverged=()):
     return finals.gate(SETTINGS, differences, dict.fromkeys(differences, p), list(diverged))
 
 
+def test_no_number_of_seeds_gives_a_smaller_p_value_than_the_settings_know():
+    least = [difference(np.ones(seeds)).p_value for seeds in (13, 14, 15, 20, 100)]
+    assert least == [max(2.0 ** (1 - seeds), LEAST) for seeds in (13, 14, 15, 20, 100)]
+
+
 def test_the_gate():
     assert judged([0.1, 0.2, -0.1])["passes"]
     assert "must be above" in judged([0.1, -0.2, -0.1])["reasons"][0]
@@ -396,6 +401,7 @@ def test_ends_of_the_grid_are_marked_for_what_was_chosen_last():
         ({"seeds": 7}, "promotion.seeds must be whole blocks of 5"),
         ({"held_out": ["digits_mlp_10x"]}, "promotion.held_out must be apart from the stages"),
         ({"seeds": 5}, "promotion.gate must be one that a rule can pass, got 5 seeds"),
+        ({"confidence": 0.9995}, "promotion.gate must be one that a rule can pass, got 20 seeds"),
         ({"stages": [{"name": "proxy", "tasks": ["char_lm_10x"]}]}, "must not be named like a phase"),
         ({"heldout": []}, "unknown key 'promotion.heldout'; did you mean 'held_out'"),
     ],

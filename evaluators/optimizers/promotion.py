@@ -11,6 +11,9 @@ RATES = tuple(10.0 ** (half / 2) for half in range(-12, 1))
 PHASES = ("choice", "simplify", "proxy", "held-out", "constants")
 """What a promotion does beside its stages."""
 
+LEAST = 1e-4
+"""The smallest p-value of a sign-flip test of many seeds, whose flips are drawn and not counted."""
+
 _Rate = Annotated[float, Field(gt=0.0)]
 
 
@@ -183,9 +186,9 @@ class Promotion(_Section):
                 f"tasks, got {self.gate.lead}; lower it"
             )
         # the smallest p-value of a sign-flip test, and Holm's correction for one finalist on all tasks
-        least = 2.0 ** (1 - self.seeds) * len(self.held_out)
+        least = max(2.0 ** (1 - self.seeds), LEAST) * len(self.held_out)
         if self.gate.lead > 0 and least > 1.0 - self.confidence:
             raise ValueError(
                 f"promotion.gate must be one that a rule can pass, got {self.seeds} seeds, of which no difference is "
-                f"significant on {len(self.held_out)} tasks; raise promotion.seeds"
+                f"significant on {len(self.held_out)} tasks; raise promotion.seeds or lower promotion.confidence"
             )
