@@ -31,7 +31,7 @@ class Ledger:
         self._held: dict[str, Any] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+b", buffering=0)
+            self._file = path.open("a+b", buffering=0)  # nothing that a full disk refused is left to be written later
         except OSError as error:
             raise ValueError(
                 f"{path} must be a file that can be written, got: {error.strerror}; choose another"
@@ -57,12 +57,12 @@ class Ledger:
         for number, line in enumerate(lines[:-1], start=1):
             try:
                 key, value = json.loads(line)
+                self._held[key] = value
             except (ValueError, TypeError) as error:
                 raise ValueError(
                     f"{self.path} must hold one result a line, got something else in line {number} ({error}); remove "
                     f"that line, and the work is done again"
                 ) from None
-            self._held[key] = value
         if not lines[:-1]:
             self._append("about", head)
         elif self._held.get("about") != head:
@@ -89,8 +89,10 @@ class Ledger:
         return self._append(key, json.loads(json.dumps(value)))
 
     def _append(self, key: str, value: Any) -> Any:
+        line = json.dumps([key, value]).encode() + b"\n"
         try:
-            self._file.write(json.dumps([key, value]).encode() + b"\n")
+            while line:
+                line = line[self._file.write(line) :]
             os.fsync(self._file.fileno())
         except OSError as error:
             raise ValueError(

@@ -40,6 +40,11 @@ def linear() -> Task:
     return _task("linear", layout, loss, lambda x: 0.5 * x + 0.2)
 
 
+def second() -> Task:
+    """The first under another name."""
+    return regression()
+
+
 def _task(name, layout, loss, curve) -> Task:
     rng = np.random.default_rng(5)
     x = rng.uniform(-2, 2, (60, 1)).astype(np.float32)

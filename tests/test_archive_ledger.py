@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 
 import pytest
 from hypothesis import given
@@ -53,3 +54,33 @@ def test_what_can_not_be_used_is_told_in_one_line(tmp_path):
         Ledger(path, ABOUT)
     with pytest.raises(ValueError, match="must be a file that can be written"):
         Ledger(tmp_path / "ledger.jsonl" / "inside", ABOUT)
+
+
+def test_a_full_disk_is_told_in_one_line_and_loses_only_what_does_not_fit(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill():
+        with Ledger(path, ABOUT) as ledger:
+            ledger.add("fits", 1)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, hard))
+            ledger.add("too long", "x" * 1000)
+
+    try:
+        with pytest.raises(ValueError, match=r"the disk must have room for .*; free some, then go on"):
+            fill()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with Ledger(path, ABOUT) as ledger:
+        assert list(ledger) == ["fits"]
+        ledger.add("too long", 2)
+    with Ledger(path, ABOUT) as ledger:
+        assert list(ledger) == ["fits", "too long"]
+
+
+def test_a_line_whose_key_is_none_is_told_in_one_line(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    Ledger(path, ABOUT).close()
+    path.write_bytes(path.read_bytes() + b'[["a"], 1]\n')
+    with pytest.raises(ValueError, match="something else in line 2"):
+        Ledger(path, ABOUT)

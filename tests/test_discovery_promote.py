@@ -18,9 +18,11 @@ from strategies import SEARCHED, programs
 from archive import library
 from archive.elite import Elite
 from discovery.cli.app import main
+from discovery.cli.promotion import print_promotion
 from discovery.config_file import build
-from discovery.promote import LEDGER, PAGE, REPORT, finals, promote
-from discovery.promote.entry import rule_name, with_decay, write
+from discovery.promote import LEDGER, PAGE, REPORT, View, beside, entry, finals, promote
+from discovery.promote.display import panel
+from discovery.promote.entry import rule_name, with_decay
 from discovery.promote.funnel import Candidate, Funnel, alike, baseline
 from discovery.promote.naming import contender_of, settings_of
 from discovery.promote.reduce import knock_outs, reduce, rounded
@@ -28,9 +30,9 @@ from discovery.promote.units import Report, Score, Simplify, Sweep
 from discovery.run import Run
 from evaluators.domain import load
 from evaluators.forms import canonical_graph, canonical_text
-from evaluators.optimizers.promotion import Promotion
+from evaluators.optimizers.promotion import LEAST, Promotion
 from evaluators.optimizers.trials import Contender, Trial, Trials, task_of
-from evaluators.statistics import Difference
+from evaluators.statistics import Difference, difference
 from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER, with_open
 from primitives.simplify import canonical_key
@@ -144,9 +146,9 @@ def test_trials_are_plain_training_runs_with_decay_outside_of_the_rule():
     trials = Trials(rule, task, 2, 4)
     assert rule.constants == ("beta1", "beta2", "eps")
     losses, _ = trials.sweep([Trial(0.02), Trial(0.02, 0.5), Trial(0.02, 0.5, (0.5, 0.9, 1e-8))], 3)
-    entry = library.load("adamw")
+    adamw = library.load("adamw")
     for loss, decay, beta1, beta2 in zip(losses, (0.0, 0.5, 0.5), (0.9, 0.9, 0.5), (0.999, 0.999, 0.9), strict=True):
-        text = entry.text.replace("weight_decay = 0.01", f"weight_decay = {decay}")
+        text = adamw.text.replace("weight_decay = 0.01", f"weight_decay = {decay}")
         text = text.replace("beta1 = 0.9\n", f"beta1 = {beta1}\n").replace("beta2 = 0.999\n", f"beta2 = {beta2}\n")
         graph = canonical_graph(text, DOMAIN)
         plain = compiled(task, graph, LIBRARY, 1, (0.02,), task.steps)(3)[0, 0, 0]
@@ -157,6 +159,13 @@ def test_trials_are_plain_training_runs_with_decay_outside_of_the_rule():
     again = Trials(rule, task, 4, 0).report(Trial(0.02, 0.5), 5, 0)
     np.testing.assert_allclose(again["test"][2:], report["test"], rtol=1e-5)
     assert again["curve"] == []
+
+
+def test_seconds_of_a_sweep_are_without_its_compilation():
+    from small_task import regression
+
+    took = [Trials(baseline("adamw"), regression(), 2, 4).sweep([Trial(0.02)], 0)[1] for _ in range(3)]
+    assert min(took) < 0.02, "tracing and compiling take longer, twenty steps of sixteen parameters do not"
 
 
 def test_what_diverges_gives_no_number():
@@ -316,6 +325,11 @@ def judged(means, p=0.001, diverged=()):
     return finals.gate(SETTINGS, differences, dict.fromkeys(differences, p), list(diverged))
 
 
+def test_no_number_of_seeds_gives_a_smaller_p_value_than_the_settings_know():
+    least = [difference(np.ones(seeds)).p_value for seeds in (13, 14, 15, 20, 100)]
+    assert least == [max(2.0 ** (1 - seeds), LEAST) for seeds in (13, 14, 15, 20, 100)]
+
+
 def test_the_gate():
     assert judged([0.1, 0.2, -0.1])["passes"]
     assert "must be above" in judged([0.1, -0.2, -0.1])["reasons"][0]
@@ -392,6 +406,7 @@ def test_a_baseline_alone_reaches_the_target_that_it_sets():
         ({"seeds": 7}, "promotion.seeds must be whole blocks of 5"),
         ({"held_out": ["digits_mlp_10x"]}, "promotion.held_out must be apart from the stages"),
         ({"seeds": 5}, "promotion.gate must be one that a rule can pass, got 5 seeds"),
+        ({"confidence": 0.9995}, "promotion.gate must be one that a rule can pass, got 20 seeds"),
         ({"stages": [{"name": "proxy", "tasks": ["char_lm_10x"]}]}, "must not be named like a phase"),
         ({"heldout": []}, "unknown key 'promotion.heldout'; did you mean 'held_out'"),
     ],
@@ -488,13 +503,63 @@ def test_a_rule_that_passes_enters_the_library(searched, tmp_path):
     report = promote(searched, tmp_path / "out", tmp_path / "shelf", settings, workers=1)
     assert report["promoted"]
     for name in report["promoted"].values():
-        entry = library.load(name, tmp_path / "shelf")
-        assert entry.card.scores
-        assert entry.card.ablation
-        assert "Searched from sgd, lion, adam with seed 0" in entry.card.provenance
-        assert (tmp_path / "out" / "rules" / f"{name}_torch.py").read_text() == entry.source("torch")
+        found = library.load(name, tmp_path / "shelf")
+        assert found.card.scores
+        assert found.card.ablation
+        assert "Searched from sgd, lion, adam with seed 0" in found.card.provenance
+        assert (tmp_path / "out" / "rules" / f"{name}_torch.py").read_text() == found.source("torch")
     again = promote(searched, tmp_path / "out", tmp_path / "shelf", settings, workers=1)
     assert again["promoted"] == report["promoted"], "what is in the library already stays"
+
+
+def passing(text, name, **changes):
+    candidate = Candidate(7, 0.0, 1, text, text)
+    candidate.reduction = {"cuts": []}
+    constants = [0.5] * len(candidate.contender.constants)
+    row = {"rate": 0.1, "decay": 0.0, "constants": constants}
+    found = {
+        "losses": {"x": {"#7": row}},
+        "against_best": {"#7": {"x": {"mean": 0.1, "low": 0.0, "high": 0.2}}},
+        "best_baseline": {"x": "adamw"},
+        "gate": {"#7": {"better": ["x"], "worse": [], "median_gain": 0.1}},
+        "ranking": [{"name": "#7"}],
+    }
+    report = {
+        "run": {"folder": name, "start": ["sgd"], "seed": 0, "candidates": 10, "seconds": 60.0},
+        "machine": {"commit": "abc", "processor": "one"},
+        "date": "2025-01-01",
+        "found": found,
+        "tuned": found,
+    }
+    return [candidate], report | changes
+
+
+@pytest.mark.parametrize(
+    "statements",
+    ["m = interpolate(g, m, -0.5)", "m = interpolate(g, m, 1.05)", "m = clip_by_global_norm(g, -2.0)", "m = w * -0.1"],
+)
+def test_constants_out_of_the_usual_range_enter_a_library(tmp_path, statements):
+    text = f"def train(w, g, m, lr):\n    {statements}\n    a = m + g\n    update = a * lr\n    return update, m\n"
+    names = entry.write(*passing(text, "run"), tmp_path / "out", tmp_path / "shelf")
+    card = library.load(names["#7"], tmp_path / "shelf").card
+    assert [str(one.check(one.default)) for one in card.hyperparameters] == [
+        str(card.hyperparameters[0].default),
+        "0.0",
+    ]
+
+
+def test_a_rule_stays_in_the_library_and_makes_room_for_another_of_its_name(tmp_path):
+    sign = "def train(g, lr):\n    a = sign(g)\n    update = a * lr\n    return update\n"
+    other = sign.replace("sign(g)", "sign(g)\n    a = sinh(a)")
+    places = tmp_path / "out", tmp_path / "shelf"
+    assert entry.write(*passing(sign, "run"), *places) == {"#7": "sign_descent_7"}
+    before = (tmp_path / "shelf" / "sign_descent_7.py").read_text()
+    assert entry.write(*passing(sign, "run", date="2025-01-02"), *places) == {"#7": "sign_descent_7"}
+    assert (tmp_path / "shelf" / "sign_descent_7.py").read_text() == before, "on another day as well"
+    for _ in range(2):
+        assert entry.write(*passing(other, "another"), *places) == {"#7": "sign_descent_7_2"}
+    assert (tmp_path / "shelf" / "sign_descent_7.py").read_text() == before
+    assert (tmp_path / "out" / "rules" / "sign_descent_7_2_torch.py").exists()
 
 
 def test_a_search_may_end_in_a_promotion(tmp_path, monkeypatch, capsys):
@@ -533,6 +598,11 @@ def test_what_can_not_be_promoted_is_told_in_one_line(searched, tmp_path):
     settings = {**SMALL, "stages": [], "held_out": ["small_task:regression"]}
     with pytest.raises(ValueError, match="never saw, got 'small_task:regression'"):
         promote(searched, tmp_path / "out", settings=settings, workers=1)
+    settings = {**SMALL, "held_out": ["small_task:second@steps=10"]}
+    with pytest.raises(ValueError, match="got 'small_task:second@steps=10', which is 'small_task:regression' under"):
+        promote(searched, tmp_path / "out", settings=settings, workers=1)
+    with pytest.raises(ValueError, match=r"promotion.checkpoints must be at most the steps .* got 21 and 20 steps"):
+        promote(searched, tmp_path / "out", settings={**SMALL, "checkpoints": 21}, workers=1)
     with pytest.raises(ValueError, match=r"a rule must be one of .* got 'adm'"):
         promote(searched, tmp_path / "out", settings={**SMALL, "baselines": ["adm"]}, workers=1)
     with pytest.raises(ValueError, match="must be importable"):
@@ -558,31 +628,39 @@ def test_an_entry_is_what_was_measured():
         np.testing.assert_allclose(again["test"], measured["test"], rtol=1e-5)
 
 
-@pytest.mark.parametrize("value", [-0.01, 1.02, 0.5, 0.0])
-def test_any_constant_has_a_range(value, tmp_path):
-    text = f"""def train(w, g, s0, lr):
-    v0 = clip_by_global_norm(g, {value!r})
-    s0 = interpolate(v0, s0, {value + 0.1!r})
-    v2 = w * {value + 0.2!r}
-    v3 = v2 + s0
-    update = v3 * lr
-    return update, s0
-"""
-    one = Candidate(7, 0.0, 1, text, text, {"cuts": []})
-    row = {"rate": 0.1, "decay": 0.1, "constants": [0.1, 0.2, 0.3]}
-    difference = {"mean": 0.1, "low": 0.0, "high": 0.2}
-    table = {
-        "losses": {"x": {"#7": row}},
-        "against_best": {"#7": {"x": difference}},
-        "best_baseline": {"x": "adamw"},
-        "gate": {"#7": {"better": [], "worse": [], "median_gain": 0.1}},
-        "ranking": [{"name": "#7"}],
-    }
-    facts = {"folder": "run", "start": ["sgd"], "seed": 0, "candidates": 9, "seconds": 60.0}
-    report = {"found": table, "tuned": table, "run": facts, "date": "", "machine": {"commit": "", "processor": ""}}
-    for _ in range(2):  # the second time it is there
-        names = write([one], {**report, "date": str(_)}, tmp_path, tmp_path / "shelf")
-    assert library.load(names["#7"], tmp_path / "shelf").card.ablation
+def test_a_promotion_lies_beside_its_run(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    assert beside(tmp_path / "run") == tmp_path / "run-promotion"
+    monkeypatch.chdir(tmp_path / "run")
+    assert beside(Path()) == tmp_path / "run-promotion"
+    assert beside(Path("../run")) == Path("../run-promotion")
+    assert beside(Path("..")) == tmp_path.with_name(f"{tmp_path.name}-promotion")
+
+
+def test_names_on_the_screen_are_no_markup():
+    from rich.console import Console
+
+    one = Candidate(7, 0.0, 1, "", "", stages={"[/b]": {"score": 0.1}})
+    console = Console(width=100)
+    with console.capture() as shown:
+        console.print(panel(View("[/a]", 1, 2, [one]), "promotion of runs/[/x]"))
+    assert "promotion of runs/[/x]" in shown.get()
+    assert "[/b]" in shown.get()
+
+
+def test_one_that_fell_does_not_pass_on_the_screen(capsys):
+    verdict = {"passes": True, "reasons": [], "median_gain": 0.1, "better": ["x"], "worse": []}
+    ranking = [{"name": "#7", "strength": 0.0}]
+    found = {"gate": {"#7": verdict}, "ranking": ranking, "profile_score": {"#7": 1.0}}
+    report = {"found": found, "finalists": [], "promoted": {}, "page": "there.html"}
+    report["gate"] = finals.gates({"found": found}, [], ["#7"])
+    print_promotion(report)
+    assert "fell before the finals" in capsys.readouterr().out
+    passed = {"gate": finals.gates({"found": found}, ["#7"], ["#7"]), "promoted": {"#7": "name"}, "library": "shelf"}
+    print_promotion(report | passed | {"finalists": ["#7"]})
+    out = capsys.readouterr().out
+    assert "fell" not in out
+    assert "passes" in out
 
 
 def test_names_say_what_a_rule_is_made_of():

@@ -43,7 +43,9 @@ def promote(
     from discovery.imports import check_imports
 
     check_imports()
-    report = promoted(folder, out, library, _settings(folder, top, overrides or []), workers)
+    changed = top is not None or bool(overrides)
+    settings = _settings(folder, top, overrides or []) if changed else None
+    report = promoted(folder, out, library, settings, workers)
     if as_json:
         print_json(report)
     else:
@@ -65,7 +67,8 @@ def promoted(
         with watch(console(stderr=True), f"promotion of {folder}") as shown:
             return work(folder, out, library, settings, workers, shown)
     except KeyboardInterrupt:
-        remark("interrupted; what is measured is kept. To go on, give the same command again")
+        more = "" if settings is None and out is None and library is None else " with the same options"
+        remark(f"interrupted; what is measured is kept. To go on:  pride promote {quote(str(folder))}{more}")
         raise typer.Exit(INTERRUPTED) from None
 
 

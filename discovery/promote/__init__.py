@@ -10,13 +10,14 @@ stopped, however it ended, goes on where it was.
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from archive.elite import Elite
+from archive.evaluation import Status
 from archive.ledger import Ledger
 from archive.store import Store
 from discovery.config import Config
@@ -95,7 +96,7 @@ def promote(
     """
     configure()
     folder = Path(folder)
-    place = Path(out) if out is not None else folder.with_name(folder.name + "-promotion")
+    place = Path(out) if out is not None else beside(folder)
     if folder.resolve() in (place.resolve(), *place.resolve().parents):
         raise ValueError(f"a promotion must have a folder outside of its run, got {place} in {folder}; choose another")
     run = _read(folder, settings)
@@ -117,13 +118,18 @@ def promote(
             bench.close()
         report = _report(run, chosen, machine, funnel, finalists, shown, results, bench.seconds())
     passed = [one for one in finalists if report["gate"][finals.name_of(one)]["passes"]]
-    report |= {"promoted": {finals.name_of(one): entry.rule_name(one) for one in passed}}
-    report |= {"library": str(shelf), "page": str(place / PAGE)}
+    report |= {"promoted": entry.names_for(passed, shelf), "library": str(shelf), "page": str(place / PAGE)}
     plain = _plain(report)
     entry.replace_file(place / REPORT, json.dumps(plain, indent=1, allow_nan=False) + "\n")
     entry.replace_file(place / PAGE, page(plain))
     entry.write(passed, report, place, shelf)
     return plain
+
+
+def beside(folder: Path) -> Path:
+    """Returns the folder of a run's promotion where none is given."""
+    named = folder if folder.name not in ("", "..") else folder.resolve()
+    return named.with_name(f"{named.name}-promotion")
 
 
 def _read(folder: Path, settings: Mapping[str, Any] | None) -> _Run:
@@ -145,7 +151,7 @@ def _read(folder: Path, settings: Mapping[str, Any] | None) -> _Run:
         last = store.last_batch
         figures = store.progress(last)[last]
         facts = {
-            "folder": folder.name,
+            "folder": folder.resolve().name,
             "seed": config.seed,
             "start": list(config.start or ()),
             "candidates": figures["candidates"],
@@ -160,7 +166,8 @@ def _read(folder: Path, settings: Mapping[str, Any] | None) -> _Run:
 
 def _validated(store: Store, point: Point) -> Elite:
     """The program at the best point of the validation curve, which the archive may have dropped since."""
-    scores = [e.score for e in store.evaluations(point.behaviour) if e.score is not None] or [point.score]
+    judged = (e.score for e in store.evaluations(point.behaviour) if e.status is Status.OK)
+    scores = [score for score in judged if score is not None] or [point.score]
     return Elite.scored(point.program, point.behaviour, -1, 0, scores, {})
 
 
@@ -195,13 +202,31 @@ def check(config: Config) -> Promotion:
     for name in settings.held_out:
         if name.partition("@")[0] in {task.partition("@")[0] for task in seen}:
             raise ValueError(f"promotion.held_out must be tasks that the search never saw, got {name!r}; remove it")
-    for name in (*(task for stage in settings.stages for task in stage.tasks), *settings.held_out):
-        if settings.checkpoints > task_of(name).steps:
+    staged = {task for stage in settings.stages for task in stage.tasks}
+    for name in (*sorted(staged), *settings.held_out):
+        task_of(name)
+    for name in settings.held_out:
+        twin = _same_task(name, seen | staged)
+        if twin is not None:
             raise ValueError(
-                f"promotion.checkpoints must be at most the steps of every task, got {settings.checkpoints} and the "
-                f"{task_of(name).steps} of {name}; lower it"
+                f"promotion.held_out must be tasks that no search and no stage has, got {name!r}, which is {twin!r} "
+                f"under another name; remove it"
+            )
+        if task_of(name).steps < settings.checkpoints:
+            raise ValueError(
+                f"promotion.checkpoints must be at most the steps of every held-out task, got {settings.checkpoints} "
+                f"and {task_of(name).steps} steps of {name!r}; lower it"
             )
     return settings
+
+
+def _same_task(name: str, others: Iterable[str]) -> str | None:
+    """Which of the others is the same task under another name: built-in ones differ, those of users may be any."""
+    base = name.partition("@")[0]
+    for other in sorted({one.partition("@")[0] for one in others}):
+        if ":" in base + other and task_of(base).digest == task_of(other).digest:
+            return other
+    return None
 
 
 def _refuse_unwritable(shelf: Path) -> None:

@@ -60,7 +60,8 @@ def panel(view: View, title: str, height: int = 24) -> RenderableType:
     bar.add_row(Text(view.phase, style="bold"), progress, f"{view.done} of {view.total}")
     footer = "Ctrl-C stops; what is measured is kept"
     rows = max(3, height - 9)
-    return Panel(Group(bar, Text(), table(view.candidates, rows)), title=title, title_align="left", subtitle=footer)
+    shown = Group(bar, Text(), table(view.candidates, rows))
+    return Panel(shown, title=Text(title), title_align="left", subtitle=footer)  # a folder may be called [/]
 
 
 def table(candidates: Sequence[Candidate], rows: int = 40) -> Table:
@@ -68,7 +69,7 @@ def table(candidates: Sequence[Candidate], rows: int = 40) -> Table:
     stages = list(dict.fromkeys(stage for one in candidates for stage in one.stages))
     found = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("id", "search", "statements", *stages):
-        found.add_column(name, justify="right", no_wrap=True)
+        found.add_column(Text(name), justify="right", no_wrap=True)
     found.add_column("", no_wrap=True, overflow="ellipsis")
     for one in sorted(candidates, key=lambda one: bool(one.fell))[:rows]:
         scores = [one.stages.get(stage, {}).get("score") for stage in stages]

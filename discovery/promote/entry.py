@@ -16,7 +16,7 @@ from evaluators.optimizers.trials import Contender
 from primitives.graph import Graph, check
 from primitives.ops import LIBRARY
 from primitives.program import COPY, OPTIMIZER, Program, Signature, Statement, constant_of
-from primitives.simplify import canonicalize
+from primitives.simplify import canonical_key, canonicalize
 from primitives.text import parse, render
 
 SHOWN = 8
@@ -166,7 +166,10 @@ def _ablation(candidate: Candidate) -> str:
 
 
 def write(candidates: Sequence[Candidate], report: Mapping[str, Any], out: Path, folder: Path) -> dict[str, str]:
-    """Writes entries and sources; an entry with the same program, from an earlier start of this promotion, stays.
+    """Writes entries and sources.
+
+    An entry of the same program that is there already, from an earlier promotion of the run, stays as it is. Where
+    another rule has the name, this one gets a number behind it.
 
     Args:
         candidates: those that passed.
@@ -178,27 +181,42 @@ def write(candidates: Sequence[Candidate], report: Mapping[str, Any], out: Path,
         Names in the library by name of the candidate.
 
     Raises:
-        ValueError: the library or the folder can't be written, or another rule has that name.
+        ValueError: the library or the folder can't be written or read.
     """
     names = {}
     for one in candidates:
-        name = rule_name(one)
-        card = yaml.safe_dump(card_of(one, report), sort_keys=False, allow_unicode=True, width=116)
-        text = f'"""\n{card}"""\n\n\n{with_decay(one.contender).text}'
+        name, there = _place(one, folder)
         path = out / "rules" / f"{name}.py"
-        replace_file(path, text)
-        if not (folder / f"{name}.py").exists():
-            library.add(path, folder, name)
-        entry = library.load(name, folder)
-        if entry.program != library.read(path).program:
-            raise ValueError(
-                f"a promoted rule must have a name of its own, got {name!r}, which is another rule in {folder}; add "
-                f"{path} under another name: pride library add"
-            )
+        if there is None:
+            card = yaml.safe_dump(card_of(one, report), sort_keys=False, allow_unicode=True, width=116)
+            replace_file(path, f'"""\n{card}"""\n\n\n{with_decay(one.contender).text}')
+            entry = library.add(path, folder, name)
+        else:
+            replace_file(path, there.text)
+            entry = there
         for target in TARGETS:
             replace_file(out / "rules" / f"{name}_{target}.py", entry.source(target))
         names[name_of(one)] = name
     return names
+
+
+def names_for(candidates: Sequence[Candidate], folder: Path) -> dict[str, str]:
+    """Returns the names that candidates have, or will have, in a library, by their names in tables."""
+    return {name_of(one): _place(one, folder)[0] for one in candidates}
+
+
+def _place(candidate: Candidate, folder: Path) -> tuple[str, library.Entry | None]:
+    """A name for a candidate, and the entry of its program where there is one already."""
+    base, program = rule_name(candidate), canonical_key(_graph(with_decay(candidate.contender)))
+    there = folder if folder.exists() else None
+    name, number = base, 1
+    while library.knows(name, there):
+        entry = library.load(name, there)
+        if canonical_key(canonicalize(check(entry.program, LIBRARY), LIBRARY, "float32")) == program:
+            return name, entry
+        number += 1
+        name = f"{base}_{number}"
+    return name, None
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -109,9 +109,8 @@ def analyse(results: Results, settings: Promotion, finalists: Sequence[str]) -> 
         `losses`: by task and rule the mean test loss, its interval, the trial; `best_baseline` by task, chosen by
         validation loss among those of the gate that diverge from the fewest seeds; `against_best`: by finalist and task
         the difference to it, with the p-value corrected over all of these (Holm); `steps`: by task the target and the
-        steps to it of half of the seeds;
-        `profile` and `profile_score`; `ranking`: Bradley-Terry log-strengths with intervals, best first; `gate`: by
-        finalist the verdict.
+        steps within which half of the seeds reach it; `profile` and `profile_score`; `ranking`: Bradley-Terry
+        log-strengths with intervals, best first; `gate`: by finalist the verdict.
     """
     against = settings.gate.against or settings.baselines
     best = {task: min(against, key=lambda name: _standing(rows[name]["valid"])) for task, rows in results.items()}

@@ -13,6 +13,9 @@ RATES = tuple(10.0 ** (half / 2) for half in range(-12, 1))
 PHASES = ("choice", "simplify", "proxy", "held-out", "constants")
 """What a promotion does beside its stages."""
 
+LEAST = 1.0 / (1 + RESAMPLES)
+"""The smallest p-value of a sign-flip test that draws its signs."""
+
 _Rate = Annotated[float, Field(gt=0.0)]
 
 
@@ -190,9 +193,10 @@ class Promotion(_Section):
             )
         # the smallest p-value of a sign-flip test, and Holm's correction for all finalists on all tasks
         finalists = min([self.top, *(stage.keep for stage in self.stages[-1:])])
-        least = max(2.0 ** (1 - self.seeds), 1.0 / (1 + RESAMPLES)) * len(self.held_out) * finalists
+        least = max(2.0 ** (1 - self.seeds), LEAST) * len(self.held_out) * finalists
         if self.gate.lead > 0 and least > 1.0 - self.confidence:
             raise ValueError(
                 f"promotion.gate must be one that a rule can pass, got {self.seeds} seeds, with which nothing is "
-                f"significant for {finalists} finalists on {len(self.held_out)} tasks; raise seeds or keep fewer"
+                f"significant for {finalists} finalists on {len(self.held_out)} tasks; raise promotion.seeds, lower "
+                f"promotion.confidence or keep fewer"
             )

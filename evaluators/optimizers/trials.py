@@ -8,7 +8,7 @@ References:
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from statistics import median
 from typing import Any, NamedTuple
@@ -94,6 +94,7 @@ class Trials:
         self.task, self.rule = task, Decayed(contender, task)
         self._block, self._checkpoints = block, checkpoints
         self._sweep = jax.jit(trainer(task, self.rule, 1, LANES))
+        self._swept: Callable[..., jax.Array] | None = None
         self._report = jax.jit(trainer(task, self.rule, block, 1, ("valid", "test"), checkpoints))
 
     def sweep(self, trials: Sequence[Trial], replicate: int) -> tuple[list[float], float]:
@@ -106,17 +107,21 @@ class Trials:
         at = start(self.task, replicate, (0,), self.task.steps)
         losses: list[float] = []
         seconds = []
-        first_lanes = [trials[0]] * LANES
-        # compiles, so that what is timed below is not
-        jax.block_until_ready(self._sweep(self._data(first_lanes), at, _column(first_lanes), jnp.int32(1)))
         for first in range(0, len(trials), LANES):
             chosen = trials[first : first + LANES]
             lanes = [*chosen, *[chosen[-1]] * (LANES - len(chosen))]
+            given = self._data(lanes), at, _column(lanes), jnp.int32(self.task.steps)
+            sweep = self._compiled_sweep(given)
             began = time.perf_counter()
-            found = np.asarray(self._sweep(self._data(lanes), at, _column(lanes), jnp.int32(self.task.steps)))
+            found = np.asarray(sweep(*given))
             seconds.append(time.perf_counter() - began)
             losses += found[0, 0, : len(chosen)].astype(float).tolist()
-        return losses, median(seconds)
+        return losses, median(seconds[1:] or seconds)  # the first may warm up
+
+    def _compiled_sweep(self, given: tuple[Any, ...]) -> Callable[..., jax.Array]:
+        if self._swept is None:
+            self._swept = self._sweep.lower(*given).compile()
+        return self._swept
 
     def report(self, trial: Trial, replicate: int, first: int) -> dict[str, Any]:
         """Trains one trial from a block of seeds.
