@@ -108,6 +108,8 @@ class Bench:
         if isinstance(unit, Score | Simplify):
             more |= {"domain": self.config.domain, "evaluation": self.config.evaluation}
             more |= {"worst": self.config.archive.qd_offset}
+            own = [name for name in self.config.evaluation["tasks"] if ":" in name]  # the built-in ones are code
+            more |= {"tasks": [task_of(name).digest for name in own]} if own else {}
         if isinstance(unit, Simplify):
             more |= {"replicates": settings.replicates, "margin": settings.margin}
         text = json.dumps([type(unit).__name__, unit, more], sort_keys=True)
