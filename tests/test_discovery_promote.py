@@ -17,13 +17,15 @@ from strategies import SEARCHED, programs
 
 from archive import library
 from archive.elite import Elite
+from archive.ledger import Ledger
 from discovery.cli.app import main
 from discovery.cli.promotion import print_promotion
 from discovery.config_file import build
-from discovery.promote import LEDGER, PAGE, REPORT, View, beside, entry, finals, promote
+from discovery.promote import LEDGER, PAGE, REPORT, View, beside, check, entry, finals, promote
 from discovery.promote.display import panel
 from discovery.promote.entry import rule_name, with_decay
 from discovery.promote.funnel import Candidate, Funnel, alike, baseline
+from discovery.promote.measure import Bench
 from discovery.promote.naming import contender_of, settings_of
 from discovery.promote.reduce import knock_outs, reduce, rounded
 from discovery.promote.units import Report, Score, Simplify, Sweep
@@ -601,6 +603,9 @@ def test_what_can_not_be_promoted_is_told_in_one_line(searched, tmp_path):
     settings = {**SMALL, "held_out": ["small_task:second@steps=10"]}
     with pytest.raises(ValueError, match="got 'small_task:second@steps=10', which is 'small_task:regression' under"):
         promote(searched, tmp_path / "out", settings=settings, workers=1)
+    settings = {**SMALL, "held_out": ["small_task:linear", "small_task:linear@steps=20"]}
+    with pytest.raises(ValueError, match="each task once, got 'small_task:linear@steps=20', which is 'small_task:lin"):
+        promote(searched, tmp_path / "out", settings=settings, workers=1)
     with pytest.raises(ValueError, match=r"promotion.checkpoints must be at most the steps .* got 21 and 20 steps"):
         promote(searched, tmp_path / "out", settings={**SMALL, "checkpoints": 21}, workers=1)
     with pytest.raises(ValueError, match=r"a rule must be one of .* got 'adm'"):
@@ -669,6 +674,24 @@ def test_names_say_what_a_rule_is_made_of():
 
     assert name("def train(g, lr):\n    u = sign(g)\n    update = u * lr\n    return update\n") == "sign_descent_7"
     assert name(canonical_text(library.text("adamw_uncorrected"), DOMAIN)) == "adaptive_momentum_7"
+
+
+def test_a_changed_task_of_the_search_is_measured_anew(tmp_path, monkeypatch):
+    config = build({"evaluation": {"tasks": ["small_task:regression"]}, "promotion": SMALL})
+
+    def keys():
+        units = Score("text", 0, 5), Simplify("text"), Sweep(Contender("text"), "small_task:linear", 0, (Trial(0.1),))
+        with Ledger(tmp_path / "ledger.jsonl", {}) as ledger:
+            bench = Bench(ledger, config, check(config), 1)
+            return [bench._key(unit) for unit in units]
+
+    before = keys()
+    assert keys() == before
+    changed = task_of("small_task:regression@batch=7")
+    monkeypatch.setattr(
+        "discovery.promote.measure.task_of", lambda name: changed if "regression" in name else task_of(name)
+    )
+    assert [a == b for a, b in zip(before, keys(), strict=True)] == [False, False, True]
 
 
 def test_the_digest_of_a_task_is_in_the_key():

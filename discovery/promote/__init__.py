@@ -217,6 +217,13 @@ def check(config: Config) -> Promotion:
                 f"promotion.checkpoints must be at most the steps of every held-out task, got {settings.checkpoints} "
                 f"and {task_of(name).steps} steps of {name!r}; lower it"
             )
+    known: dict[str, str] = {}
+    for name in settings.held_out:
+        first = known.setdefault(task_of(name).digest, name)
+        if first != name:
+            raise ValueError(
+                f"promotion.held_out must have each task once, got {name!r}, which is {first!r}; remove it"
+            )
     return settings
 
 
