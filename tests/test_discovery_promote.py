@@ -542,6 +542,16 @@ def test_constants_out_of_the_usual_range_enter_a_library(tmp_path, statements):
     assert [str(one.check(one.default)) for one in card.hyperparameters] == [str(card.hyperparameters[0].default)]
 
 
+@pytest.mark.parametrize("name", ['a """ b', "a\\nb", "it's: {x} # <b>", 'ends in "', "ends in \\"])
+def test_a_run_folder_of_any_name_is_the_source_of_a_rule(tmp_path, name):
+    text = "def train(g, lr):\n    a = sign(g)\n    update = a * lr\n    return update\n"
+    names = entry.write(*passing(text, name), tmp_path / "out", tmp_path / "shelf")
+    found = library.load(names["#7"], tmp_path / "shelf")
+    assert found.card.source == f"Pride, {name}, candidate 7"
+    for target in ("optax", "torch", "python"):
+        compile(found.source(target), target, "exec")
+
+
 def test_a_rule_stays_in_the_library_and_makes_room_for_another_of_its_name(tmp_path):
     sign = "def train(g, lr):\n    a = sign(g)\n    update = a * lr\n    return update\n"
     other = sign.replace("sign(g)", "sign(g)\n    a = sinh(a)")
