@@ -163,13 +163,6 @@ def test_trials_are_plain_training_runs_with_decay_outside_of_the_rule():
     assert again["curve"] == []
 
 
-def test_seconds_of_a_sweep_are_without_its_compilation():
-    from small_task import regression
-
-    took = [Trials(baseline("adamw"), regression(), 2, 4).sweep([Trial(0.02)], 0)[1] for _ in range(3)]
-    assert min(took) < 0.02, "tracing and compiling take longer, twenty steps of sixteen parameters do not"
-
-
 def test_what_diverges_gives_no_number():
     from small_task import regression
 
@@ -310,6 +303,17 @@ def test_of_rules_that_differ_in_constants_the_best_goes_on():
     assert fates(funnel) == {
         i: "" if i == 1 else "proxy: is #1 with other constants, which is better" for i in range(3)
     }
+
+
+def test_a_task_without_positive_losses_is_refused():
+    class Negative(FakeBench):
+        def answer(self, unit):
+            found = super().answer(unit)
+            return {**found, "losses": [-1.0] * len(unit.trials)} if isinstance(unit, Sweep) else found
+
+    funnel = Funnel(DOMAIN, SETTINGS, Negative({"cube": 0.5, "interpolate": 0.0}))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a task must have positive losses, got -1 on a"):
+        funnel.tune("p", {"cube": Contender(rules("cube")[0][1])}, ["a"])
 
 
 def test_alike():
@@ -548,6 +552,16 @@ def test_constants_out_of_the_usual_range_enter_a_library(tmp_path, statements):
         str(card.hyperparameters[0].default),
         "0.0",
     ]
+
+
+@pytest.mark.parametrize("name", ['a """ b', "a\\nb", "it's: {x} # <b>", 'ends in "', "ends in \\"])
+def test_a_run_folder_of_any_name_is_the_source_of_a_rule(tmp_path, name):
+    text = "def train(g, lr):\n    a = sign(g)\n    update = a * lr\n    return update\n"
+    names = entry.write(*passing(text, name), tmp_path / "out", tmp_path / "shelf")
+    found = library.load(names["#7"], tmp_path / "shelf")
+    assert found.card.source == f"Pride, {name}, candidate 7"
+    for target in ("optax", "torch", "python"):
+        compile(found.source(target), target, "exec")
 
 
 def test_a_rule_stays_in_the_library_and_makes_room_for_another_of_its_name(tmp_path):

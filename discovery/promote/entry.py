@@ -189,6 +189,7 @@ def write(candidates: Sequence[Candidate], report: Mapping[str, Any], out: Path,
         path = out / "rules" / f"{name}.py"
         if there is None:
             card = yaml.safe_dump(card_of(one, report), sort_keys=False, allow_unicode=True, width=116)
+            card = card.replace("\\", r"\\").replace('"""', r"\"\"\"")  # a folder may be called anything
             replace_file(path, f'"""\n{card}"""\n\n\n{with_decay(one.contender).text}')
             entry = library.add(path, folder, name)
         else:
