@@ -246,7 +246,7 @@ class Funnel:
             trial, loss = _best(grid, losses)
             if loss <= 0.0:
                 raise ValueError(
-                    f"a task must have positive losses, got {loss:.3g} on {task}: their logarithms compare; add a constant"
+                    f"a task must have positive losses, got {loss:.3g} on {task}; logarithms compare: add a constant"
                 )
             bare = [i for i, one in enumerate(grid) if one.decay == 0.0]
             alone, loss_alone = _best([grid[i] for i in bare], [losses[i] for i in bare])
