@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from discovery import proposers, strategies
 from discovery.config import Config, options, promotion
 from discovery.settings import commented, override, read_yaml, validate
-from evaluators.domain import load
+from evaluators.domain import Domain, load
 from primitives.names import nearest
 
 
@@ -36,9 +36,16 @@ def build(data: Mapping[str, Any], where: str = "") -> Config:
             "start": config.start or domain.start,
             "inputs": config.inputs or domain.inputs,
             "evaluation": resolved["evaluation"],
+            "promotion": _changed(resolved.get("promotion", {}), domain),
             "proposer": config.proposer.model_copy(update={"options": resolved["proposer.options"]}),
         }
     )
+
+
+def _changed(promotion: Mapping[str, Any], domain: Domain) -> dict[str, Any]:
+    """What is not the default: a section that is no part of the search must not keep a later Pride from a run."""
+    defaults = domain.promotion().model_dump(mode="json") if domain.promotion else {}
+    return {key: value for key, value in promotion.items() if value != defaults[key]}
 
 
 def sections(config: Config) -> dict[str, BaseModel]:

@@ -3,7 +3,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -79,8 +79,11 @@ def test_equal_scores_give_a_point_and_one_seed_gives_everything():
 
 @given(scores)
 def test_the_p_value_counts_all_sign_flips(d):
-    tolerance = 1e-12 * sum(map(abs, d))
+    total = sum(map(abs, d))
+    tolerance = 1e-12 * total
     far = [abs(math.fsum(s * x for s, x in zip(signs, d, strict=True))) for signs in product((1, -1), repeat=len(d))]
+    # where a sum lies on the very edge of what counts as level, rounding decides
+    assume(all(abs(value - (far[0] - tolerance)) > 1e-14 * total for value in far) or total == 0.0)
     share = sum(value >= far[0] - tolerance for value in far) / len(far)
     assert difference(d, resamples=256).p_value == pytest.approx(share)
 

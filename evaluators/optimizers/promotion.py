@@ -5,16 +5,14 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from evaluators.statistics import RESAMPLES
-
 RATES = tuple(10.0 ** (half / 2) for half in range(-12, 1))
 """Half decades from 10^-6 to 1: a rule that takes the root of its learning rate wants the square of the usual ones."""
 
 PHASES = ("choice", "simplify", "proxy", "held-out", "constants")
 """What a promotion does beside its stages."""
 
-LEAST = 1.0 / (1 + RESAMPLES)
-"""The smallest p-value of a sign-flip test that draws its signs."""
+LEAST = 1e-4
+"""The smallest p-value of a sign-flip test that draws its signs: 1 / (1 + `evaluators.statistics.RESAMPLES`)."""
 
 _Rate = Annotated[float, Field(gt=0.0)]
 
