@@ -136,9 +136,9 @@ class _Builder:
         return self.kinds[value] if value >= 0 else SCALAR
 
     def node(self, op: str, args: tuple[int, ...]) -> int:
-        """A new operation, or its value where all arguments are constants."""
+        """A new operation, or its value where all arguments are constants; what sees tensors has no value by itself."""
         primitive = self.vocabulary[op]
-        if all(arg < 0 for arg in args):
+        if primitive.scope is Scope.ELEMENT and all(arg < 0 for arg in args):
             with np.errstate(all="ignore"):
                 value = float(primitive.fn(np, *[np.float64(self.constants[~arg]) for arg in args]))
             if isfinite(value):

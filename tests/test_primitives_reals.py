@@ -198,6 +198,12 @@ def test_what_comes_out_is_a_program_that_no_rule_shrinks(program):
     assert canonical_key(rewrite_over_reals(after, LIBRARY)) == canonical_key(after)
 
 
+def test_functions_of_tensors_are_not_folded():
+    """The Gram matrix of a number is none of a tensor filled with it, and no number."""
+    graph = rule_graph("a = gram_left(0.0);update = tensor_sum(a)")
+    assert [node.op for node in rewrite_over_reals(graph, LIBRARY).nodes] == ["gram_left", "tensor_sum"]
+
+
 def test_constants_are_folded():
     graph = rewritten("a = sqrt(0.25); b = get_pi(); c = a * b; d = c + lr; e = d + 1.0; update = g * e")
     assert graph.size == 2

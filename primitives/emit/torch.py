@@ -57,7 +57,7 @@ _USE = """As an optimizer of PyTorch:
 
 _WRITE = '''\
 def write(lists: list[list[Tensor]], results: list[list[Any]]) -> None:
-    """Gives parameters and state their next values where the step has not; `lists` begins with gradients."""
+    """Gives parameters and state the next values that the step has not given; `lists` begins with gradients."""
     held = {id(x) for tensors in lists for x in tensors}
     pairs = [
         (old, new.clone() if id(new) in held else new)  # what is about to be overwritten is needed as it was
