@@ -182,6 +182,18 @@ def median_by_length(lr: float) -> Callable[..., Any]:
     return step
 
 
+def signed_root(lr: float, decay: float = 0.0) -> Callable[..., Any]:
+    """Sign and root of the length of each entry of the momentum of clipped gradients; 1e-8 guards the division."""
+
+    def step(w, g, state):
+        clipped = g * min(1.0, 0.25 / np.linalg.norm(g))
+        m = 0.8 * state[0] + 0.2 * clipped
+        root = np.sqrt(np.abs(m))
+        return np.sqrt(lr) * np.sign(m) * np.abs(m) / (root + 1e-8) + lr * decay * w, [m]
+
+    return step
+
+
 def lion_k(lr: float) -> Callable[..., Any]:
     """Lion-K of Chen et al. 2024 with the l2 norm, whose gradient is c / |c|."""
 
@@ -754,6 +766,7 @@ AUTHORITIES = {
     "cautious_adamw": Authority(
         "NumPy, from the authors' code", lambda lr: by_hand(decayed(cautious(lr, 2), lr, 0.01), 2)
     ),
+    "signed_root_momentum": Authority("NumPy, from its formulas", lambda lr: by_hand_joined(signed_root(lr))),
     "median_clipping_l2": Authority("NumPy, from the paper", lambda lr: by_hand_joined(median_by_length(lr))),
     "median_clipping": Authority("NumPy, from the paper", lambda lr: by_hand(median(lr), 1)),
     "exponentiated_gradient": Authority("NumPy, from the paper", lambda lr: by_hand(exponentiated(lr), 0)),
@@ -816,6 +829,7 @@ DECAYED = {
     "nadamw": of_optax("optax.nadamw", lambda lr: optax.nadamw(lr, weight_decay=0.2)),
     "lion": of_optax("optax.lion", lambda lr: optax.lion(lr, weight_decay=0.2)),
     "lars": of_optax("optax.lars", lambda lr: optax.lars(lr, weight_decay=0.2)),
+    "signed_root_momentum": Authority("NumPy, from its formulas", lambda lr: by_hand_joined(signed_root(lr, 0.2))),
     "lamb": of_optax("optax.lamb", lambda lr: optax.lamb(lr, weight_decay=0.2)),
     "lion_k_l2": Authority("NumPy", lambda lr: by_hand_joined(decayed(lion_k(lr), lr, 0.2))),
     "cautious_lion": Authority("NumPy", lambda lr: by_hand(decayed(cautious(lr, 1), lr, 0.2), 1)),
