@@ -85,7 +85,7 @@ def filled(*args: Any) -> list[Any]:
 
 def per_tensor(fn: Any, x: Any) -> Any:
     if np.size(x) < LAYOUT.size:  # one value, or one a tensor
-        return np.asarray(x) if fn is np.mean else np.abs(x)
+        return np.asarray(x) if fn in (np.mean, np.sum) else np.abs(x)
     return np.array([fn(piece) for piece in LAYOUT.split(x)])
 
 
