@@ -131,7 +131,7 @@ def verdict(report: Mapping[str, Any]) -> list[str]:
         counts = [f"{t['median_gain']:+.3f}, {len(t['better'])} and {len(t['worse'])}" for t in tables]
         lines += [
             f"**{name}** {word}{came}{why}. Median gain and tasks (of {len(report['tasks'])}) where it is",
-            f"significantly better and worse than the best baseline: {counts[0]}; with constants tuned {counts[-1]}.",
+            f"significantly better and worse than the best baseline: {'; with constants tuned '.join(counts)}.",
             "",
             "```python",
             texts[name]["text"].rstrip(),
