@@ -13,10 +13,9 @@ from archive import library
 from discovery.promote.finals import name_of
 from discovery.promote.funnel import DECAY, Candidate
 from evaluators.optimizers.trials import Contender
-from primitives.graph import Graph, check
 from primitives.ops import LIBRARY
-from primitives.program import COPY, OPTIMIZER, Program, Signature, Statement, constant_of
-from primitives.simplify import canonical_key, canonicalize
+from primitives.program import COPY, OPTIMIZER, Program, Signature, Statement
+from primitives.simplify import canonical_key
 from primitives.text import parse, render
 
 SHOWN = 8
@@ -27,7 +26,7 @@ TARGETS = ("optax", "torch")
 
 def rule_name(candidate: Candidate) -> str:
     """Returns a name that says what the rule is made of, and its number: `clipped_adaptive_momentum_4711`."""
-    graph = _graph(candidate.contender)
+    graph = candidate.contender.graph
     ops = {node.op for node in graph.nodes}
     words = ["clipped"] if "clip_by_global_norm" in ops else []
     words += ["sign"] if "sign" in ops else []
@@ -37,10 +36,6 @@ def rule_name(candidate: Candidate) -> str:
     return "_".join([*words, str(candidate.id)])
 
 
-def _graph(contender: Contender) -> Graph:
-    return canonicalize(check(parse(contender.text, OPTIMIZER, LIBRARY), LIBRARY), LIBRARY, "float32")
-
-
 def card_of(candidate: Candidate, report: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the card of a candidate as plain data.
 
@@ -48,7 +43,8 @@ def card_of(candidate: Candidate, report: Mapping[str, Any]) -> dict[str, Any]:
         candidate: a rule that was found.
         report: the report of its promotion, its finals included.
     """
-    graph, name = _graph(candidate.contender), name_of(candidate)
+    inside = with_decay(candidate.contender)
+    graph, name = candidate.contender.graph, name_of(candidate)
     losses = report["found"]["losses"]
     rates = [rows[name]["rate"] for rows in losses.values() if rows[name]["rate"]]
     buffers = graph.state_buffers
@@ -58,7 +54,7 @@ def card_of(candidate: Candidate, report: Mapping[str, Any]) -> dict[str, Any]:
         "learning_rate": float(f"{exp(fmean(map(log, rates))):.2g}"),
         "hyperparameters": {
             one: {"range": _range(one, value), "doc": _doc(one, candidate, report)}
-            for one, value in _constants(with_decay(candidate.contender)).items()
+            for one, value in zip(inside.constants, inside.values, strict=True)
         },
         "source": f"Pride, {report['run']['folder']}, candidate {candidate.id}",
         "advice": _advice(name, losses),
@@ -97,11 +93,6 @@ def with_decay(contender: Contender) -> Contender:
     signature = Signature(tuple(inputs.items()), program.signature.outputs)
     text = render(Program(signature, statements, program.name), LIBRARY)
     return Contender(text, (*contender.constants, name))
-
-
-def _constants(contender: Contender) -> dict[str, float]:
-    program = parse(contender.text, OPTIMIZER, LIBRARY)
-    return {name: constant_of(program, name) for name in contender.constants}
 
 
 def _range(name: str, value: float) -> str:
@@ -208,12 +199,12 @@ def names_for(candidates: Sequence[Candidate], folder: Path) -> dict[str, str]:
 
 def _place(candidate: Candidate, folder: Path) -> tuple[str, library.Entry | None]:
     """A name for a candidate, and the entry of its program where there is one already."""
-    base, program = rule_name(candidate), canonical_key(_graph(with_decay(candidate.contender)))
+    base, program = rule_name(candidate), canonical_key(with_decay(candidate.contender).graph)
     there = folder if folder.exists() else None
     name, number = base, 1
     while library.knows(name, there):
         entry = library.load(name, there)
-        if canonical_key(canonicalize(check(entry.program, LIBRARY), LIBRARY, "float32")) == program:
+        if canonical_key(Contender(entry.text).graph) == program:
             return name, entry
         number += 1
         name = f"{base}_{number}"

@@ -21,11 +21,6 @@ from evaluators.optimizers.trials import Contender, task_of
 from evaluators.profiles import baseline_target, performance_profile, profile_score, steps_to_target
 from evaluators.ranking import strengths
 from evaluators.statistics import Difference, holm, mean_difference
-from primitives.graph import check
-from primitives.ops import LIBRARY
-from primitives.program import OPTIMIZER
-from primitives.simplify import canonicalize
-from primitives.text import parse
 
 ALONE = " alone"
 """Suffix of a rule with a decay of its own and none outside."""
@@ -56,7 +51,8 @@ def measure(funnel: Funnel, finalists: Sequence[Candidate]) -> dict[str, Results
     rules |= {name_of(one): one.contender for one in finalists}
     chosen = funnel.tune("held-out", rules, tasks)
     funnel.refine("held-out", rules, tasks, chosen, "trial", "loss")
-    with_decay = {name_of(one): one.contender for one in finalists if reads_parameters(one.contender)}
+    # a rule with a decay of its own reads the parameters
+    with_decay = {name_of(one): one.contender for one in finalists if "w" in one.contender.graph.inputs}
     funnel.refine("held-out", with_decay, tasks, chosen, "alone", "loss_alone")
     for task in tasks:
         for name in with_decay:
@@ -69,11 +65,6 @@ def measure(funnel: Funnel, finalists: Sequence[Candidate]) -> dict[str, Results
         tuned = funnel.tune_constants("constants", plain, tasks, chosen)
         found["tuned"] = _reports(funnel, "constants", plain, tuned)
     return found
-
-
-def reads_parameters(rule: Contender) -> bool:
-    """Whether a rule depends on the parameters, as one with a decay of its own does."""
-    return "w" in canonicalize(check(parse(rule.text, OPTIMIZER, LIBRARY), LIBRARY), LIBRARY, "float32").inputs
 
 
 def _reports(funnel: Funnel, phase: str, rules: Mapping[str, Contender], chosen: Results) -> Results:

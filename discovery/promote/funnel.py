@@ -4,7 +4,7 @@ Nothing here trains: the bench measures units, and what happens next depends on 
 started again goes through the same steps, finds what is finished in the ledger and goes on from there.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite, sqrt
 from statistics import fmean, median
@@ -22,11 +22,10 @@ from evaluators.forms import canonical_graph
 from evaluators.optimizers.promotion import Promotion, Stage
 from evaluators.optimizers.trials import Contender, Trial
 from evaluators.statistics import difference, paired_scores, verdict
-from primitives.graph import check
 from primitives.ops import LIBRARY
-from primitives.program import COPY, OPTIMIZER, Program, Statement, constant_of, with_open
-from primitives.simplify import canonical_key, canonicalize
-from primitives.text import parse, render
+from primitives.program import COPY, Program, Statement
+from primitives.simplify import canonical_key
+from primitives.text import render
 
 _Chosen = dict[str, dict[str, dict[str, Any]]]
 SAME = 1e-3
@@ -280,13 +279,31 @@ class Funnel:
             key: `trial` or `alone`.
             loss: `loss` or `loss_alone`.
         """
-        asked = [(task, name) for task in tasks for name in contenders if chosen[task][name][key] is not None]
-        grids = [_around(chosen[task][name][key]) for task, name in asked]
-        units = [Sweep(contenders[name], task, TUNING, grid) for (task, name), grid in zip(asked, grids, strict=True)]
-        for (task, name), grid, result in zip(asked, grids, self.bench.measure(phase, units), strict=True):
-            trial, found = _best(grid, _losses(result["losses"]))
+
+        def grid(name: str, best: Trial) -> tuple[Trial, ...]:
+            return _around(best)
+
+        for task, name, trial, found in self._best_near(phase, contenders, tasks, chosen, key, grid):
             if found < chosen[task][name][loss]:
                 chosen[task][name] |= {key: trial, loss: found}
+
+    def _best_near(
+        self,
+        phase: str,
+        contenders: Mapping[str, Contender],
+        tasks: Sequence[str],
+        chosen: Mapping[str, Mapping[str, Any]],
+        key: str,
+        grid: Callable[[str, Trial], tuple[Trial, ...]],
+    ) -> Iterator[tuple[str, str, Trial | None, float]]:
+        """Sweeps a grid around each trial that was chosen; yields task, name and the best there with its loss."""
+        asked = [(task, name) for task in tasks for name in contenders if chosen[task][name][key] is not None]
+        grids = [grid(name, chosen[task][name][key]) for task, name in asked]
+        units = [
+            Sweep(contenders[name], task, TUNING, trials) for (task, name), trials in zip(asked, grids, strict=True)
+        ]
+        for (task, name), trials, result in zip(asked, grids, self.bench.measure(phase, units), strict=True):
+            yield task, name, *_best(trials, _losses(result["losses"]))
 
     def tune_constants(
         self,
@@ -300,22 +317,17 @@ class Funnel:
         Returns:
             By task and name `trial` and `loss`, as `tune` does; what was chosen before stays where nothing is better.
         """
-        asked = [(task, name) for task in tasks for name in contenders if chosen[task][name]["trial"] is not None]
-        grids = [self._neighbours(contenders[name], chosen[task][name]["trial"]) for task, name in asked]
-        units = [Sweep(contenders[name], task, TUNING, grid) for (task, name), grid in zip(asked, grids, strict=True)]
+
+        def grid(name: str, best: Trial) -> tuple[Trial, ...]:
+            near = (best.rate / sqrt(10.0), best.rate, best.rate * sqrt(10.0))
+            settings = settings_of(contenders[name].values, self.settings.constants)
+            return tuple(Trial(rate, best.decay, setting) for rate in near for setting in settings)
+
         found = {task: {name: dict(chosen[task][name]) for name in contenders} for task in tasks}
-        for (task, name), grid, result in zip(asked, grids, self.bench.measure(phase, units), strict=True):
-            trial, loss = _best(grid, _losses(result["losses"]))
+        for task, name, trial, loss in self._best_near(phase, contenders, tasks, chosen, "trial", grid):
             if loss < found[task][name]["loss"]:
                 found[task][name] |= {"trial": trial, "loss": loss}
         return found
-
-    def _neighbours(self, contender: Contender, best: Trial) -> tuple[Trial, ...]:
-        program = parse(contender.text, OPTIMIZER, LIBRARY)
-        values = tuple(constant_of(program, name) for name in contender.constants)
-        near = (best.rate / sqrt(10.0), best.rate, best.rate * sqrt(10.0))
-        settings = settings_of(values, self.settings.constants)
-        return tuple(Trial(rate, best.decay, setting) for rate in near for setting in settings)
 
     def report(
         self,
@@ -324,7 +336,6 @@ class Funnel:
         tasks: Sequence[str],
         chosen: Mapping[str, Mapping[str, Any]],
         first: int,
-        key: str = "trial",
     ) -> dict[str, dict[str, dict[str, Any]]]:
         """Trains the chosen trials from a block of fresh seeds.
 
@@ -332,8 +343,8 @@ class Funnel:
             By task and name losses by seed, `valid` and `test`, and `curve` (checkpoints, seeds), infinite where a run
             diverged, or where no trial was left to choose.
         """
-        asked = [(task, name) for task in tasks for name in contenders if chosen[task][name][key] is not None]
-        units = [Report(contenders[name], task, REPORTING, chosen[task][name][key], first) for task, name in asked]
+        asked = [(task, name) for task in tasks for name in contenders if chosen[task][name]["trial"] is not None]
+        units = [Report(contenders[name], task, REPORTING, chosen[task][name]["trial"], first) for task, name in asked]
         lost = {
             "valid": [inf] * self.settings.block,
             "test": [inf] * self.settings.block,
@@ -351,8 +362,7 @@ class Funnel:
 
 def structure(contender: Contender) -> int:
     """Returns a key that rules share which differ in constants alone."""
-    opened = with_open(parse(contender.text, OPTIMIZER, LIBRARY), contender.constants)
-    return canonical_key(canonicalize(check(opened, LIBRARY), LIBRARY, "float64"))
+    return canonical_key(contender.opened)
 
 
 def _around(trial: Trial) -> tuple[Trial, ...]:

@@ -15,13 +15,12 @@ from evaluators.optimizers.options import Options
 from evaluators.optimizers.task import Task
 from evaluators.optimizers.tasks import load_task
 from evaluators.optimizers.training import Training
+from evaluators.statistics import CLIP
 from primitives.encode import Capacity
 from primitives.graph import Graph
 from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER, ProgramError
 
-CLIP = 2.0
-"""Largest score on one task in absolute value."""
 TOLERANCE = 1.1
 """A learning rate counts as tolerated where its loss is at most this times the best."""
 IGNORES_RATE = 2.0

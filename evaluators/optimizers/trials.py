@@ -20,9 +20,9 @@ import numpy as np
 from evaluators.optimizers.task import Task
 from evaluators.optimizers.tasks import load_task
 from evaluators.optimizers.training import Carry, Compiled, start, trainer
-from primitives.graph import check
+from primitives.graph import Graph, check
 from primitives.ops import LIBRARY
-from primitives.program import OPTIMIZER, constant_of, with_open
+from primitives.program import OPTIMIZER, Program, constant_of, with_open
 from primitives.simplify import canonicalize
 from primitives.text import parse
 
@@ -40,6 +40,26 @@ class Contender(NamedTuple):
 
     text: str
     constants: tuple[str, ...] = ()
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Values of those constants."""
+        program = parse(self.text, OPTIMIZER, LIBRARY)
+        return tuple(constant_of(program, name) for name in self.constants)
+
+    @property
+    def graph(self) -> Graph:
+        """Canonical form."""
+        return _canonical(parse(self.text, OPTIMIZER, LIBRARY))
+
+    @property
+    def opened(self) -> Graph:
+        """Canonical form with those constants as inputs."""
+        return _canonical(with_open(parse(self.text, OPTIMIZER, LIBRARY), self.constants))
+
+
+def _canonical(program: Program) -> Graph:
+    return canonicalize(check(program, LIBRARY), LIBRARY, "float32")
 
 
 class Trial(NamedTuple):
@@ -65,11 +85,8 @@ class Decayed(Compiled):
     """
 
     def __init__(self, contender: Contender, task: Task) -> None:
-        program = parse(contender.text, OPTIMIZER, LIBRARY)
-        self.defaults = tuple(constant_of(program, name) for name in contender.constants)
-        self._names = contender.constants
-        opened = check(with_open(program, contender.constants), LIBRARY)
-        super().__init__(canonicalize(opened, LIBRARY, "float32"), LIBRARY, task)
+        self.defaults, self._names = contender.values, contender.constants
+        super().__init__(contender.opened, LIBRARY, task)
 
     def step(self, program: Any, carry: Carry, given: Mapping[str, jax.Array]) -> Carry:
         """Takes one step."""
