@@ -4,6 +4,7 @@ Optimizers that are compared ran on the same seeds (initial weights and order of
 `ours[s]` and `theirs[s]` share all luck but that of the rules themselves. Nothing here trains anything.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -247,13 +248,14 @@ def check_level(level: float, name: str = "confidence") -> None:
 
 def _interval(d: Array, confidence: float, resamples: int, seed: int) -> tuple[float, float]:
     """BCa over seeds; percentile where that is not defined."""
-    from scipy.stats import bootstrap  # most of the time that importing this module would take
+    from scipy.stats import DegenerateDataWarning, bootstrap  # most of the time that importing this module would take
 
     if d.size == 1:
         return -CLIP, CLIP
     if np.ptp(d) == 0.0:
         return float(d[0]), float(d[0])
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # what it warns of is handled below
         found = bootstrap(
             (d,), np.mean, n_resamples=resamples, confidence_level=confidence, rng=np.random.default_rng(seed)
         )

@@ -78,6 +78,7 @@ def test_equal_scores_give_a_point_and_one_seed_gives_everything():
 
 
 @given(scores)
+@example([0.0, 7.296428466411494e-233])  # their squares underflow, and BCa is not defined
 def test_the_p_value_counts_all_sign_flips(d):
     total = sum(map(abs, d))
     tolerance = 1e-12 * total
