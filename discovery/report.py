@@ -125,20 +125,6 @@ def point_data(point: Point) -> dict[str, Any]:
     return told
 
 
-def best_validated(folder: str | Path) -> Point | None:
-    """Returns the best point of a run's validation curve, whose program is the one to promote.
-
-    Returns:
-        None where there is no validation, or no point of it yet.
-
-    Raises:
-        ValueError: no run folder, damaged, or of a newer version.
-    """
-    with Store.read(folder) as store, store.snapshot():
-        curve = curve_of(store, stored_config(store))
-        return None if curve is None else curve.best
-
-
 def _elite(store: Store, elite: Elite, domain: Domain) -> dict[str, Any]:
     record = store.program(elite.id)
     deviation = None if elite.variance is None else elite.variance**0.5

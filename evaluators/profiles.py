@@ -1,7 +1,6 @@
 """How long optimizers take to a target, and their performance profiles over many tasks."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -39,16 +38,15 @@ def steps_to_target(curves: ArrayLike, steps: ArrayLike, target: float) -> Array
     return np.where(losses <= target, at, np.inf).min(axis=1, initial=np.inf)
 
 
-def baseline_target(curves: Mapping[str, ArrayLike], rule: Literal["median", "best"] = "median") -> float:
+def baseline_target(curves: Mapping[str, ArrayLike]) -> float:
     """Returns the loss that an optimizer has to reach on a task, from the curves of its tuned baselines.
 
     A baseline reaches b = median over seeds of (min over checkpoints of the loss). The target is the median of b over
-    baselines: half of them reach it, and no single one sets the bar. AlgoPerf has the same median over seeds but takes
-    the one baseline that is best at its tuned setting, which is the rule "best": the smallest b.
+    baselines: half of them reach it, and no single one sets the bar. (AlgoPerf has the same median over seeds but takes
+    the one baseline that is best at its tuned setting.)
 
     Args:
         curves: by baseline (seeds, checkpoints) losses; NaN and inf diverged.
-        rule: "median" over baselines or the "best" of them.
 
     Returns:
         The target, finite.
@@ -68,7 +66,7 @@ def baseline_target(curves: Mapping[str, ArrayLike], rule: Literal["median", "be
         if array.ndim != 2 or not array.size:
             raise ValueError(f"curves of {name} must be (seeds, checkpoints), got {array.shape}: give all its seeds")
         reached.append(np.median(array.min(axis=1)))
-    target = float(np.median(reached) if rule == "median" else np.min(reached))
+    target = float(np.median(reached))
     if not np.isfinite(target):
         raise ValueError(
             f"a target must be finite, got {target}: too many baselines diverge, tune them or leave them out"
@@ -105,22 +103,18 @@ def performance_profile(costs: Mapping[str, ArrayLike], taus: ArrayLike) -> dict
     return dict(zip(costs, shares, strict=True))
 
 
-def profile_score(
-    costs: Mapping[str, ArrayLike], limit: float = 4.0, scale: Literal["log", "linear"] = "log"
-) -> dict[str, float]:
+def profile_score(costs: Mapping[str, ArrayLike], limit: float = 4.0) -> dict[str, float]:
     """Returns for each name the normalized area under its performance profile, in [0, 1], higher is better.
 
-    "log":    int_1^limit rho(tau) d log tau / log limit = mean over tasks of max(0, 1 - log r / log limit)
-    "linear": int_1^limit rho(tau) d tau / (limit - 1)   = mean over tasks of max(0, (limit - r) / (limit - 1))
+        int_1^limit rho(tau) d log tau / log limit = mean over tasks of max(0, 1 - log r / log limit)
 
-    with r the cost over the smallest cost of the task, inf where not solved. The areas are exact, rho being a sum of
-    steps. AlgoPerf's benchmark score is the linear one with a limit of 4; on the logarithmic scale a factor weighs the
-    same wherever it stands.
+    with r the cost over the smallest cost of the task, inf where not solved. The area is exact, rho being a sum of
+    steps. AlgoPerf's benchmark score has the same limit and integrates over tau; on the logarithmic scale a factor
+    weighs the same wherever it stands.
 
     Args:
         costs: by name (tasks,) costs, as for `performance_profile`.
         limit: largest factor that earns anything, finite, above 1.
-        scale: measure of the area.
 
     Returns:
         By name the score; 1 where it is the cheapest on all tasks.
@@ -134,7 +128,7 @@ def profile_score(
     if not 1.0 < limit < np.inf:
         raise ValueError(f"limit must be a finite number above 1, got {limit}: 4 is AlgoPerf's")
     ratios = _ratios(costs)
-    gains = 1.0 - np.log(ratios) / np.log(limit) if scale == "log" else (limit - ratios) / (limit - 1.0)
+    gains = 1.0 - np.log(ratios) / np.log(limit)
     return dict(zip(costs, np.maximum(gains, 0.0).mean(axis=1).tolist(), strict=True))
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -97,7 +96,6 @@ def bradley_terry(wins: ArrayLike, prior: float = 0.5) -> Array:
 
 def strengths(
     losses: Losses,
-    over: Literal["tasks", "seeds"] = "tasks",
     confidence: float = 0.95,
     resamples: int = 1_000,
     seed: int = 0,
@@ -105,14 +103,11 @@ def strengths(
 ) -> Strengths:
     """Returns Bradley-Terry strengths over tasks and seeds with bootstrap intervals.
 
-    The strengths are those of `pairwise_wins`. The intervals are percentiles of the strengths of resampled wins: over
-    "tasks", which asks what other tasks of the kind would have said (tasks are drawn with replacement), or over
-    "seeds", which asks what other seeds on these very tasks would have said (seeds are drawn within each task, the same
-    ones for all names). Few tasks or seeds make them too short.
+    The strengths are those of `pairwise_wins`. The intervals are percentiles of the strengths of resampled wins: tasks
+    are drawn with replacement, which asks what other tasks of the kind would have said. Few tasks make them too short.
 
     Args:
         losses: by name and task (seeds,) losses, as for `pairwise_wins`.
-        over: what is resampled.
         confidence: level of the intervals, in (0, 1).
         resamples: how many, positive.
         seed: of the resampling; the result is a function of the arguments.
@@ -130,10 +125,8 @@ def strengths(
     names, outcomes = _outcomes(losses)
     rng = np.random.default_rng(seed)
     shares = np.stack([task.mean(axis=0) for task in outcomes])
-    if over == "tasks":
-        drawn = np.tensordot(_resampled(rng, len(shares), resamples), shares, axes=1)
-    else:
-        drawn = np.sum([np.tensordot(_resampled(rng, len(t), resamples) / len(t), t, axes=1) for t in outcomes], axis=0)
+    counts = rng.multinomial(len(shares), np.full(len(shares), 1.0 / len(shares)), size=resamples)
+    drawn = np.tensordot(counts.astype(np.float64), shares, axes=1)
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(bradley_terry(drawn, prior), (tail, 1.0 - tail), axis=0)
     return Strengths(names, bradley_terry(shares.sum(axis=0), prior), low, high)
@@ -194,8 +187,3 @@ def _newton(logs: Array, total: Array, games: Array, prior: float) -> Array:
 def _likelihood(logs: Array, wins: Array, prior: float) -> Array:
     played = (wins * log_expit(logs[..., :, None] - logs[..., None, :])).sum(axis=(-2, -1))
     return played + prior * (log_expit(logs) + log_expit(-logs)).sum(axis=-1)
-
-
-def _resampled(rng: np.random.Generator, count: int, resamples: int) -> Array:
-    """(resamples, count): how often each of them is drawn with replacement."""
-    return rng.multinomial(count, np.full(count, 1.0 / count), size=resamples).astype(np.float64)

@@ -5,7 +5,7 @@ Optimizers that are compared ran on the same seeds (initial weights and order of
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -161,56 +161,32 @@ def holm(p_values: ArrayLike) -> Array:
     return adjusted
 
 
-def significant(differences: Mapping[str, Difference], alpha: float = 0.05) -> dict[str, bool]:
-    """Returns which differences hold after Holm's correction; the sign of the mean says in whose favour.
-
-    Args:
-        differences: by name, all that were looked at: leaving some out makes the correction void.
-        alpha: largest chance of any false claim among them, in (0, 1).
-
-    Returns:
-        By name whether the adjusted p-value is at most alpha.
-
-    Raises:
-        ValueError: alpha is out of range.
-    """
-    check_level(alpha, "alpha")
-    adjusted = holm([found.p_value for found in differences.values()])
-    return {name: bool(p <= alpha) for name, p in zip(differences, adjusted, strict=True)}
-
-
-def verdict(
-    scores: Sequence[float] | Array,
-    looks: int,
-    confidence: float = 0.95,
-    candidates: int = 1,
-    threshold: float = 0.0,
-) -> Verdict:
+def verdict(scores: Sequence[float] | Array, looks: int, confidence: float = 0.95, threshold: float = 0.0) -> Verdict:
     """Returns whether a candidate's paired scores so far say that it is better or worse than a threshold.
 
     A race spends seeds where they matter: after each look it drops who is worse, settles who is better and gives more
     seeds to the rest. With n scores of mean m and standard deviation s, the interval is
 
-        m +- t(1 - alpha / 2, n - 1) s / sqrt(n),   alpha = (1 - confidence) / (looks * candidates),
+        m +- t(1 - alpha / 2, n - 1) s / sqrt(n),   alpha = (1 - confidence) / looks,
 
-    "better" above the threshold, "worse" below it, else "open". Bonferroni over looks and candidates (as Hoeffding
-    races do): for normal scores the chance that any candidate whose true mean is the threshold ever gets another
-    verdict than "open" is at most 1 - confidence, at whatever numbers of seeds the looks are taken.
+    "better" above the threshold, "worse" below it, else "open". Bonferroni over looks: for normal scores the chance
+    that a candidate whose true mean is the threshold ever gets another verdict than "open" is at most 1 - confidence,
+    at whatever numbers of seeds the looks are taken. That is for each candidate by itself: a race decides where seeds
+    go, and whether anything is better than the baseline is claimed from other seeds, corrected for their number.
 
     A run that diverged (NaN, -inf, or a score at the clip of -2) is "worse" at once; this is a rule, not a test.
 
     Args:
         scores: (n,) scores so far, log(baseline / loss) of each seed, 0 = the baseline, higher is better.
         looks: how often a candidate may be looked at in the whole race, fixed before it starts, positive.
-        confidence: chance that no verdict of the race is wrong, in (0, 1).
-        candidates: how many race in all, fixed before it starts, positive.
+        confidence: chance that no verdict on a candidate is wrong, in (0, 1).
         threshold: what to beat.
 
     Returns:
         "better", "worse" or "open"; "open" below two scores.
 
     Raises:
-        ValueError: scores are not (n,), or looks, candidates or confidence are out of range.
+        ValueError: scores are not (n,), or looks or confidence are out of range.
 
     References:
         Maron and Moore 1994, "Hoeffding Races". Birattari et al. 2002, "A Racing Algorithm for Configuring
@@ -219,15 +195,15 @@ def verdict(
     x = np.asarray(scores, dtype=np.float64)
     if x.ndim != 1:
         raise ValueError(f"scores must be of shape (n,), got {x.shape}: judge one candidate at a time")
-    if looks < 1 or candidates < 1:
-        raise ValueError(f"looks and candidates must be positive, got {looks} and {candidates}: count the whole race")
+    if looks < 1:
+        raise ValueError(f"looks must be positive, got {looks}: count those of the whole race")
     check_level(confidence)
     if not (x > -CLIP).all():
         return "worse"
     if x.size < 2:
         return "open"
     x = np.minimum(x, CLIP)
-    alpha = (1.0 - confidence) / (looks * candidates)
+    alpha = (1.0 - confidence) / looks
     radius = -stdtrit(x.size - 1, alpha / 2.0) * x.std(ddof=1) / np.sqrt(x.size)
     if x.mean() - radius > threshold:
         return "better"

@@ -19,7 +19,7 @@ from archive.store import Store
 from discovery.config_file import build
 from discovery.display import Sparkline, line, panel, sparkline
 from discovery.executors.in_process import InProcess
-from discovery.report import best_validated, summary
+from discovery.report import summary
 from discovery.run import Run
 from discovery.validation import Curve, Point
 from discovery.worker import Worker
@@ -173,7 +173,7 @@ def test_the_curve_shows_the_best_after_every_so_many_batches(tmp_path):
         for point in points:
             graph = canonical_graph(run.search.text(point.program), toy.DOMAIN)
             assert validator.evaluate(graph, VALIDATION_REPLICATE).score == point.validation
-    assert best_validated(tmp_path / "run") == max(points, key=lambda p: p.validation or 0.0)
+        assert run.search.curve.best == max(points, key=lambda p: p.validation or 0.0)
 
 
 def test_validation_that_only_shows_changes_nothing_else(tmp_path):
@@ -188,7 +188,6 @@ def test_validation_that_only_shows_changes_nothing_else(tmp_path):
     assert more == counters(tmp_path / "off"), "the steps of the search are its own"
     assert "validation" not in dict(off["state"])
     assert summary(tmp_path / "off")["validation"] is None
-    assert best_validated(tmp_path / "off") is None
 
 
 def test_a_run_that_overfits_ends_with_the_batches_that_were_planned(tmp_path):

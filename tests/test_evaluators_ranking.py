@@ -167,18 +167,16 @@ def test_losses_that_are_not_paired_are_refused():
         strengths({"a": {"mlp": [1.0]}}, resamples=0)
 
 
-@pytest.mark.parametrize("over", ["tasks", "seeds"])
-def test_intervals_hold_the_strengths_and_shrink_with_more(over):
+def test_intervals_hold_the_strengths_and_shrink_with_more():
     rng, quality = np.random.default_rng(0), np.array([0.0, 0.2, 0.4])
     widths = []
     for count in (10, 160):
-        shape = (3, count, 4) if over == "tasks" else (3, 4, count)
-        losses = named(np.exp(quality[:, None, None] + rng.normal(0, 0.5, shape)))
-        found = strengths(losses, over, resamples=300)
+        losses = named(np.exp(quality[:, None, None] + rng.normal(0, 0.5, (3, count, 4))))
+        found = strengths(losses, resamples=300)
         np.testing.assert_allclose(found.values, bradley_terry(pairwise_wins(losses)[1]))
         assert np.all(found.low <= found.values)
         assert np.all(found.values <= found.high)
-        again = strengths(losses, over, resamples=300)
+        again = strengths(losses, resamples=300)
         np.testing.assert_array_equal(again.low, found.low)
         widths.append((found.high - found.low).mean())
         if count == 160:

@@ -24,7 +24,7 @@ from discovery.config import Config
 from discovery.config import promotion as section
 from discovery.device import configure, describe
 from discovery.promote import entry, finals
-from discovery.promote.funnel import Candidate, Funnel, baseline
+from discovery.promote.funnel import Candidate, Funnel
 from discovery.promote.measure import Bench, about
 from discovery.promote.page import page
 from discovery.report import archive_of, curve_of, point_data
@@ -32,6 +32,7 @@ from discovery.run import stored_config
 from discovery.validation import Point
 from evaluators.domain import Domain, load
 from evaluators.forms import canonical_text
+from evaluators.optimizers.contenders import baseline
 from evaluators.optimizers.promotion import Promotion
 from evaluators.optimizers.trials import task_of
 from primitives.program import ProgramError
@@ -194,6 +195,7 @@ def check(config: Config) -> Promotion:
     settings = section(config)
     if not isinstance(settings, Promotion):
         raise ValueError(f"update rules can be promoted, got a run of the domain {config.domain!r}")
+    settings = settings.after(config.evaluation["tasks"])
     for name in settings.baselines:
         baseline(name)
     seen = {*config.evaluation["tasks"]}
@@ -202,7 +204,7 @@ def check(config: Config) -> Promotion:
     for name in settings.held_out:
         if name.partition("@")[0] in {task.partition("@")[0] for task in seen}:
             raise ValueError(f"promotion.held_out must be tasks that the search never saw, got {name!r}; remove it")
-    staged = {task for stage in settings.stages for task in stage.tasks}
+    staged = {task for stage in settings.stages for task in stage.tasks or ()}
     for name in (*sorted(staged), *settings.held_out):
         task_of(name)
     for name in settings.held_out:

@@ -126,7 +126,7 @@ def _ablation(reduction: Mapping[str, Any], settings: Mapping[str, Any]) -> Html
 def funnel(report: Mapping[str, Any]) -> Html:
     """Returns how many candidates entered, where each fell and why."""
     settings, candidates = report["settings"], report["candidates"]
-    stages = ["proxy", *(stage["name"] for stage in settings["stages"])]
+    stages = [stage["name"] for stage in settings["stages"]]
     gates = ["choice", "simplify", *stages]
     where = [_where(one["fell"], stages) for one in candidates if one["fell"]]
     left, rows = len(candidates), [("enter", len(candidates), count(len(candidates), "candidate"))]

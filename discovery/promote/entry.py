@@ -11,7 +11,8 @@ import yaml
 
 from archive import library
 from discovery.promote.finals import name_of
-from discovery.promote.funnel import DECAY, Candidate
+from discovery.promote.funnel import Candidate
+from evaluators.optimizers.contenders import DECAY
 from evaluators.optimizers.trials import Contender
 from primitives.ops import LIBRARY
 from primitives.program import COPY, OPTIMIZER, Program, Signature, Statement

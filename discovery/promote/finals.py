@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from discovery.promote.funnel import Candidate, Funnel, baseline
+from discovery.promote.funnel import Candidate, Funnel
+from evaluators.optimizers.contenders import baseline
 from evaluators.optimizers.promotion import Promotion
 from evaluators.optimizers.trials import Contender, task_of
 from evaluators.profiles import baseline_target, performance_profile, profile_score, steps_to_target
@@ -99,20 +100,12 @@ def analyse(results: Results, settings: Promotion, finalists: Sequence[str]) -> 
     Returns:
         `losses`: by task and rule the mean test loss, its interval, the trial; `best_baseline` by task, chosen by
         validation loss among those of the gate that diverge from the fewest seeds; `against_best`: by finalist and task
-        the difference to it, with the p-value corrected over all of these (Holm); `steps`: by task the target and the
-        steps within which half of the seeds reach it; `profile` and `profile_score`; `ranking`: Bradley-Terry
-        log-strengths with intervals, best first; `gate`: by finalist the verdict.
+        the difference to it, with the p-value corrected over all of these (Holm); `gate`: by finalist the verdict;
+        `versus`: the verdicts if the gate compared with all baselines, and with each alone; `steps`: by task the target
+        and the steps within which half of the seeds reach it; `profile` and `profile_score`; `ranking`: Bradley-Terry
+        log-strengths with intervals, best first.
     """
-    against = settings.gate.against or settings.baselines
-    best = {task: min(against, key=lambda name: _standing(rows[name]["valid"])) for task, rows in results.items()}
-    differences = {
-        (name, task): mean_difference(
-            results[task][name]["test"], results[task][best[task]]["test"], settings.confidence
-        )
-        for name in finalists
-        for task in results
-    }
-    adjusted = dict(zip(differences, holm([d.p_value for d in differences.values()]).tolist(), strict=True))
+    judged = _judge(results, settings, finalists, settings.gate.against or settings.baselines)
     names = [name for name in next(iter(results.values())) if not name.endswith(ALONE)]
     steps = _steps({task: {name: rows[name] for name in names} for task, rows in results.items()}, settings)
     costs = {name: [steps[task]["steps"][name] for task in results] for name in names}
@@ -120,10 +113,10 @@ def analyse(results: Results, settings: Promotion, finalists: Sequence[str]) -> 
     order = np.argsort(-ranked.values, kind="stable")
     return {
         "losses": {task: {name: _row(row, settings) for name, row in rows.items()} for task, rows in results.items()},
-        "best_baseline": best,
-        "against_best": {
-            name: {task: {**asdict(differences[name, task]), "corrected": adjusted[name, task]} for task in results}
-            for name in finalists
+        **judged,
+        "versus": {
+            " ".join(rivals): _judge(results, settings, finalists, rivals)["gate"]
+            for rivals in dict.fromkeys([settings.baselines, *((name,) for name in settings.baselines)])
         },
         "steps": steps,
         "profile": {
@@ -140,6 +133,28 @@ def analyse(results: Results, settings: Promotion, finalists: Sequence[str]) -> 
             }
             for i in order
         ],
+    }
+
+
+def _judge(
+    results: Results, settings: Promotion, finalists: Sequence[str], against: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Finalists beside the best of some baselines: `best_baseline`, `against_best` and `gate` of `analyse`."""
+    best = {task: min(against, key=lambda name: _standing(rows[name]["valid"])) for task, rows in results.items()}
+    differences = {
+        (name, task): mean_difference(
+            results[task][name]["test"], results[task][best[task]]["test"], settings.confidence
+        )
+        for name in finalists
+        for task in results
+    }
+    adjusted = dict(zip(differences, holm([d.p_value for d in differences.values()]).tolist(), strict=True))
+    return {
+        "best_baseline": best,
+        "against_best": {
+            name: {task: {**asdict(differences[name, task]), "corrected": adjusted[name, task]} for task in results}
+            for name in finalists
+        },
         "gate": {
             name: gate(
                 settings,

@@ -12,26 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from archive import library
 from archive.elite import Elite
 from discovery.promote.measure import Bench
-from discovery.promote.naming import contender_of, settings_of
-from discovery.promote.units import CHOOSING, PROXY, REPORTING, TUNING, Report, Score, Simplify, Sweep
+from discovery.promote.units import CHOOSING, REPORTING, TUNING, Report, Simplify, Sweep
 from evaluators.domain import Domain
 from evaluators.forms import canonical_graph
+from evaluators.optimizers.contenders import baseline, contender_of, settings_of
 from evaluators.optimizers.promotion import Promotion, Stage
 from evaluators.optimizers.trials import Contender, Trial
 from evaluators.statistics import difference, paired_scores, verdict
-from primitives.ops import LIBRARY
-from primitives.program import COPY, Program, Statement
 from primitives.simplify import canonical_key
-from primitives.text import render
 
 _Chosen = dict[str, dict[str, dict[str, Any]]]
 SAME = 1e-3
 """Two programs whose losses on a larger task differ by no more than this share at any learning rate behave alike."""
-DECAY = "weight_decay"
-"""The hyper-parameter of baselines that is zero, for decay stands outside of every rule."""
 
 
 @dataclass
@@ -64,19 +58,6 @@ class Candidate:
         return contender_of(self.text)
 
 
-def baseline(name: str) -> Contender:
-    """Returns a rule of the library without a decay of its own."""
-    entry = library.load(name)
-    program = entry.program
-    names = [one.name for one in entry.card.hyperparameters]
-    statements = tuple(
-        Statement(target, COPY, (0.0,)) if target == DECAY and DECAY in names else Statement(target, op, args)
-        for target, op, args in program.statements
-    )
-    opened = tuple(one for one in names if one != DECAY)
-    return Contender(render(Program(program.signature, statements, program.name), LIBRARY), opened)
-
-
 class Funnel:
     """The stages from elites to finalists.
 
@@ -107,7 +88,6 @@ class Funnel:
         """
         self._choose(elites)
         self._simplify()
-        self._proxy()
         for stage in self.settings.stages:
             if self.alive:
                 self._stage(stage)
@@ -118,7 +98,8 @@ class Funnel:
     def _choose(self, elites: Sequence[tuple[Elite, str]]) -> None:
         """Takes the best elites of different cells that behave differently on a larger task."""
         searched = self.bench.config.evaluation["tasks"]
-        task = self.settings.stages[0].tasks[0] if self.settings.stages else searched[0]
+        staged = [task for stage in self.settings.stages for task in stage.tasks or ()]
+        task = next((task for task in staged if task not in searched), searched[0])
         trials = tuple(Trial(rate) for rate in self.settings.rates)
         seen: list[list[float]] = []
         waiting = list(elites)
@@ -155,7 +136,7 @@ class Funnel:
         """
         settings = self.settings
         looks = settings.seeds // settings.block
-        racing, field_size = self.alive, len(self.alive)
+        racing = self.alive
         scores: dict[int, list[float]] = {one.id: [] for one in racing}
         still = list(racing)
         for look in range(looks):
@@ -163,40 +144,26 @@ class Funnel:
                 break
             for one, block in zip(still, spend(still, look * settings.block), strict=True):
                 scores[one.id] += block
-            verdicts = {one.id: verdict(scores[one.id], looks, settings.confidence, field_size) for one in still}
+            verdicts = {one.id: verdict(scores[one.id], looks, settings.confidence) for one in still}
             for one in still:
                 if verdicts[one.id] == "worse":
                     one.fell = f"{name}: {fmean(scores[one.id]):+.3f} after {len(scores[one.id])} seeds"
             still = [one for one in still if verdicts[one.id] == "open"]
         for one in racing:
             found = difference(scores[one.id], settings.confidence)
-            one.stages.setdefault(name, {}).update(score=found.mean, low=found.low, high=found.high, seeds=found.seeds)
+            one.stages[name].update(score=found.mean, low=found.low, high=found.high, seeds=found.seeds)
             if not one.fell and found.mean <= 0.0:
                 one.fell = f"{name}: {found.mean:+.3f} after {found.seeds} seeds"
         self.race["seeds"] += sum(map(len, scores.values()))
-        self.race["seeds_without"] += field_size * settings.seeds
-
-    def _proxy(self) -> None:
-        """The search's own tasks on fresh seeds."""
-
-        def spend(still: list[Candidate], first: int) -> list[Sequence[float]]:
-            units = [Score(one.text, PROXY + first, self.settings.block) for one in still]
-            return self.bench.measure("proxy", units)
-
-        self._race("proxy", spend)
-        seen: dict[int, int] = {}
-        for one in sorted(self.alive, key=lambda one: -one.stages["proxy"]["score"]):
-            twin = seen.setdefault(structure(one.contender), one.id)
-            if twin != one.id:
-                one.fell = f"proxy: is #{twin} with other constants, which is better"
+        self.race["seeds_without"] += len(racing) * settings.seeds
 
     def _stage(self, stage: Stage) -> None:
-        """Larger tasks: all trials on one seed, then a race of the best ones against the reference."""
-        reference = baseline(self.settings.baselines[0])
+        """All trials on one seed, then a race of the best ones against the reference."""
+        reference, tasks = baseline(self.settings.baselines[0]), stage.tasks or ()
         entered = self.alive
-        chosen = self.tune(stage.name, {"": reference, **{str(one.id): one.contender for one in entered}}, stage.tasks)
+        chosen = self.tune(stage.name, {"": reference, **{str(one.id): one.contender for one in entered}}, tasks)
         for one in entered:
-            trials = {task: chosen[task][str(one.id)] for task in stage.tasks}
+            trials = {task: chosen[task][str(one.id)] for task in tasks}
             one.stages[stage.name] = {"tasks": trials}
             lost = [task for task, found in trials.items() if found["trial"] is None]
             slower = median(found["seconds"] / chosen[task][""]["seconds"] for task, found in trials.items())
@@ -205,8 +172,13 @@ class Funnel:
             elif slower > self.settings.slowdown:
                 one.fell = f"{stage.name}: takes {slower:.1f} times the reference's time"
         self._race(stage.name, lambda still, first: self._duel(stage, reference, still, first, chosen))
-        for one in sorted(self.alive, key=lambda one: -one.stages[stage.name]["score"])[stage.keep :]:
-            one.fell = f"{stage.name}: {stage.keep} others were better"
+        seen: dict[int, int] = {}
+        for one in sorted(self.alive, key=lambda one: -one.stages[stage.name]["score"]):
+            twin = seen.setdefault(structure(one.contender), one.id)
+            if twin != one.id:
+                one.fell = f"{stage.name}: is #{twin} with other constants, which is better"
+            elif stage.keep is not None and len(seen) > stage.keep:
+                one.fell = f"{stage.name}: {stage.keep} others were better"
 
     def _duel(
         self,
@@ -218,9 +190,10 @@ class Funnel:
     ) -> list[Sequence[float]]:
         """Scores of a block of seeds: mean over the tasks of log(reference's loss / loss)."""
         racers = {"": reference, **{str(one.id): one.contender for one in still}}
-        found = self.report(stage.name, racers, stage.tasks, chosen, first)
+        tasks = stage.tasks or ()
+        found = self.report(stage.name, racers, tasks, chosen, first)
         per_task = {
-            name: [paired_scores(found[task][name]["valid"], found[task][""]["valid"]) for task in stage.tasks]
+            name: [paired_scores(found[task][name]["valid"], found[task][""]["valid"]) for task in tasks]
             for name in racers
         }
         return [np.mean(per_task[str(one.id)], axis=0).tolist() for one in still]

@@ -15,7 +15,7 @@ from discovery.config import Config
 from discovery.device import cache_folder
 from discovery.executors import Executor, make_executor
 from discovery.promote import reduce, units
-from discovery.promote.units import PromotionWorker, Report, Score, Simplify, Sweep
+from discovery.promote.units import PromotionWorker, Report, Simplify, Sweep
 from evaluators.optimizers.promotion import Promotion
 from evaluators.optimizers.trials import task_of
 
@@ -105,11 +105,10 @@ class Bench:
             more["task"] = task_of(unit.task).digest
         if isinstance(unit, Report):
             more |= {"block": settings.block, "checkpoints": settings.checkpoints}
-        if isinstance(unit, Score | Simplify):
+        if isinstance(unit, Simplify):
             evaluation = self.config.evaluation
             more |= {"domain": self.config.domain, "evaluation": {**evaluation, "validation_tasks": None}}
-            more["tasks"] = [task_of(task).digest for task in evaluation["tasks"]]
-        if isinstance(unit, Simplify):
+            more |= {"tasks": [task_of(task).digest for task in evaluation["tasks"]]}
             more |= {"replicates": settings.replicates, "margin": settings.margin}
         text = json.dumps([type(unit).__name__, unit, more], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]

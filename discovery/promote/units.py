@@ -1,4 +1,4 @@
-"""What promotion asks of workers, and the worker: sweeps and reports of one rule, scores, and simplification."""
+"""What promotion asks of workers, and the worker: sweeps and reports of one rule, and simplification."""
 
 import time
 from functools import lru_cache
@@ -16,7 +16,7 @@ from evaluators.optimizers.trials import Contender, Trial, Trials, task_of
 from evaluators.statistics import CLIP
 
 # Replicates: search and re-evaluation have those below 1,000, validation those from 10,000.
-SIMPLIFYING, PROXY, CHOOSING, TUNING, REPORTING = 20_000, 30_000, 40_000, 50_000, 60_000
+SIMPLIFYING, CHOOSING, TUNING, REPORTING = 20_000, 40_000, 50_000, 60_000
 """First replicates of what promotion does; what is chosen on one of them is reported on another."""
 
 
@@ -37,14 +37,6 @@ class Report(NamedTuple):
     replicate: int
     trial: Trial
     first: int
-
-
-class Score(NamedTuple):
-    """A program judged on the tasks of the search, at its last stage, on a number of replicates from `first` on."""
-
-    text: str
-    first: int
-    count: int
 
 
 class Simplify(NamedTuple):
@@ -85,8 +77,6 @@ class PromotionWorker:
         if isinstance(unit, Report):
             found = self._trials(unit.contender, unit.task).report(unit.trial, unit.replicate, unit.first)
             return {key: _finite(value) for key, value in found.items()}
-        if isinstance(unit, Score):
-            return [self.score(unit.text, unit.first + i) for i in range(unit.count)]
         settings = self.settings
         return reduce(unit.text, self.domain, self._fresh_score, settings.replicates, settings.margin)
 

@@ -1,5 +1,6 @@
 """The section `promotion` of a configuration in the domain of optimizers: what a rule must do to enter a library."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated
 
@@ -8,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 RATES = tuple(10.0 ** (half / 2) for half in range(-12, 1))
 """Half decades from 10^-6 to 1: a rule that takes the root of its learning rate wants the square of the usual ones."""
 
-PHASES = ("choice", "simplify", "proxy", "held-out", "constants")
+PHASES = ("choice", "simplify", "held-out", "constants")
 """What a promotion does beside its stages."""
 
 LEAST = 1e-4
@@ -25,9 +26,16 @@ class Stage(_Section):
     """A stage of the funnel: rules that beat the reference on its tasks go on."""
 
     name: str = Field(description="name of the stage", min_length=1)
-    tasks: tuple[str, ...] = Field(description="its tasks, built-in names or package.module:NAME", min_length=1)
-    keep: int = Field(
-        default=10, description="rules that go on at most, the best first", ge=1, json_schema_extra={"unit": "rules"}
+    tasks: tuple[str, ...] | None = Field(
+        default=None,
+        description="its tasks, built-in names or package.module:NAME; null means those of the search",
+        min_length=1,
+    )
+    keep: int | None = Field(
+        default=None,
+        description="rules that go on at most, the best first; null means all that beat the reference",
+        ge=1,
+        json_schema_extra={"unit": "rules"},
     )
 
 
@@ -81,10 +89,11 @@ class Promotion(_Section):
     )
     stages: tuple[Stage, ...] = Field(
         default=(
-            Stage(name="10x", tasks=("digits_mlp_10x", "digits_autoencoder_10x", "char_lm_10x"), keep=10),
-            Stage(name="100x", tasks=("digits_mlp_100x", "digits_autoencoder_100x", "char_lm_100x"), keep=5),
+            Stage(name="proxy"),
+            Stage(name="10x", tasks=("digits_mlp_10x", "digits_autoencoder_10x", "char_lm_10x"), keep=6),
+            Stage(name="100x", tasks=("digits_mlp_100x", "digits_autoencoder_100x", "char_lm_100x"), keep=4),
         ),
-        description="the stages between search and held-out tasks, from cheap to costly",
+        description="the stages before the held-out tasks, from cheap to costly, all of fresh seeds",
         max_length=8,
     )
     held_out: tuple[str, ...] = Field(
@@ -172,11 +181,16 @@ class Promotion(_Section):
         for what, found in (("stages", names), ("held_out", self.held_out), ("baselines", self.baselines)):
             if len(set(found)) < len(found):
                 raise ValueError(f"promotion.{what} must name each once, got {list(found)}; remove one")
-        used = {task.partition("@")[0] for stage in self.stages for task in stage.tasks}
+        used = {task.partition("@")[0] for stage in self.stages for task in stage.tasks or ()}
         shared = [task for task in self.held_out if task.partition("@")[0] in used]
         if shared:
             raise ValueError(f"promotion.held_out must be apart from the stages, got {shared[0]!r} in both; remove one")
         return self
+
+    def after(self, searched: Sequence[str]) -> "Promotion":
+        """Returns the settings with the tasks of a search where a stage names none."""
+        stages = [one if one.tasks else one.model_copy(update={"tasks": tuple(searched)}) for one in self.stages]
+        return self.model_copy(update={"stages": tuple(stages)})
 
     def _check_gate(self) -> None:
         foreign = [name for name in self.gate.against or () if name not in self.baselines]
@@ -190,7 +204,7 @@ class Promotion(_Section):
                 f"tasks, got {self.gate.lead}; lower it"
             )
         # the smallest p-value of a sign-flip test, and Holm's correction for all finalists on all tasks
-        finalists = min([self.top, *(stage.keep for stage in self.stages[-1:])])
+        finalists = min([self.top, *(stage.keep for stage in self.stages if stage.keep is not None)])
         least = max(2.0 ** (1 - self.seeds), LEAST) * len(self.held_out) * finalists
         if self.gate.lead > 0 and least > 1.0 - self.confidence:
             raise ValueError(

@@ -1,14 +1,35 @@
-"""Names for the constants of a program, so that trials and exports may change them."""
+"""Contenders: rules of the library and programs that were found, with names for the constants that trials change."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from archive import library
 from evaluators.optimizers.trials import Contender
 from primitives.ops import LIBRARY
 from primitives.program import COPY, OPTIMIZER, Program, Statement
 from primitives.text import parse, render
+
+DECAY = "weight_decay"
+"""The hyper-parameter of baselines that is zero, for decay stands outside of every rule."""
+
+
+def baseline(name: str) -> Contender:
+    """Returns a rule of the library without a decay of its own.
+
+    Raises:
+        ValueError: the library has no such rule.
+    """
+    entry = library.load(name)
+    program = entry.program
+    names = [one.name for one in entry.card.hyperparameters]
+    statements = tuple(
+        Statement(target, COPY, (0.0,)) if target == DECAY and DECAY in names else Statement(target, op, args)
+        for target, op, args in program.statements
+    )
+    opened = tuple(one for one in names if one != DECAY)
+    return Contender(render(Program(program.signature, statements, program.name), LIBRARY), opened)
 
 
 def contender_of(text: str) -> Contender:
