@@ -194,6 +194,17 @@ def test_page_passing():
     assert "Validation curve" not in found.text
 
 
+def test_verdicts_against_each_baseline():
+    report = report_of({4711: 0.3, 77: -0.1})
+    versus, gate = report["found"]["versus"], report["found"]["gate"]
+    assert list(versus) == [" ".join(BASELINES), *BASELINES]
+    assert versus[" ".join(BASELINES)] == gate, "a gate that names none compares with all"
+    for name in ("#4711", "#77"):
+        assert all(versus[one][name]["median_gain"] >= gate[name]["median_gain"] - 0.05 for one in BASELINES)
+        shown = f"{gate[name]['median_gain']:+.3f} ({len(gate[name]['better'])} : {len(gate[name]['worse'])})"
+        assert shown.replace("-", "\u2212") in checked(report).text or shown in checked(report).text
+
+
 def test_page_order():
     text = checked(report_of({1: 0.2})).text
     titles = ["1 rule passed", "Ranking", "Test losses", "Against the best", "Simplified", "Ablation", "profiles"]

@@ -30,6 +30,13 @@ TABLES = {"found": "Constants as found or published", "tuned": "Constants tuned,
 """The tables of a report and their titles."""
 
 
+VERSUS = (
+    "Median gain over the best of all baselines and over each of them alone; in brackets the tasks where the rule is "
+    "significantly better and worse."
+)
+"""What the table of `versus` shows."""
+
+
 def tables(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Returns the tables that a report has."""
     return {name: report[name] for name in TABLES if report.get(name)}
@@ -74,8 +81,28 @@ def ranking(report: Mapping[str, Any]) -> Html:
     for name, found in tables(report).items():
         drawn = figure(_strengths(found, report["shown"]), words if name == "found" else "As above.")
         facts = tag("div", _ranked(found, report, name), class_="wide")
-        parts += [tag("h3", TABLES[name]), drawn, facts]
+        versus = figure(_versus(found, report["shown"]), VERSUS if name == "found" else "As above.")
+        parts += [tag("h3", TABLES[name]), drawn, facts, versus]
     return section("Ranking", *parts, small(_columns(settings)))
+
+
+def _versus(found: Mapping[str, Any], shown: Sequence[str]) -> Html:
+    return table(("compared with", *_header(shown, shown)), versus(found, shown))
+
+
+def versus(found: Mapping[str, Any], shown: Sequence[str]) -> list[list[str]]:
+    """Returns the rows of a table: how a gate that compared with all baselines, or with one alone, would judge."""
+    return [
+        [
+            "the best of all" if " " in rivals else rivals,
+            *(
+                f"{signed(g['median_gain'])} ({len(g['better'])} : {len(g['worse'])})"
+                for g in map(judged.get, shown)
+                if g
+            ),
+        ]
+        for rivals, judged in found["versus"].items()
+    ]
 
 
 def _columns(settings: Mapping[str, Any]) -> str:
