@@ -2,8 +2,8 @@
 
     python scripts/promotion_page.py WORK --out docs/promotion.md
 
-WORK holds runs, and for each the folder `<run>-promotion` that `pride promote` made. The best programs that a run had
-over time are judged here as its validation curve would have.
+WORK holds runs, and for each the folder `<run>-promotion` that `pride promote` made. The best programs over time of a
+run that was searched without validation are judged here as its validation curve would have.
 """
 
 import json
@@ -20,6 +20,7 @@ from archive.store import Store
 from discovery.config import options
 from discovery.device import cache_folder, configure, describe
 from discovery.promote import REPORT
+from discovery.promote.comparison import versus
 from discovery.run import stored_config
 from evaluators.domain import VALIDATION_REPLICATE, load
 from evaluators.forms import canonical_graph
@@ -100,6 +101,11 @@ def section(folder: Path, report: Mapping[str, Any]) -> list[str]:
         "",
         *against(report),
         "",
+        "Over the best of all baselines and over each of them alone: median gain, and in brackets the tasks where the",
+        "rule is significantly better and worse; first with constants as found and published, then tuned.",
+        "",
+        *versus_each(report),
+        "",
         "### Ranking",
         "",
         "Bradley-Terry log-strengths over all pairs, tasks and seeds, with a bootstrap interval over tasks; steps to",
@@ -115,7 +121,7 @@ def section(folder: Path, report: Mapping[str, Any]) -> list[str]:
         "",
         "The best program so far, in the search and on tasks of ten times the size (3 seeds, AdamW tuned there is 0).",
         "",
-        *validation(curve(folder)),
+        *validation(run["validation"] or curve(folder)),
     ]
 
 
@@ -196,6 +202,16 @@ def against(report: Mapping[str, Any]) -> list[str]:
             star = " *" if one["corrected"] <= alpha else ""
             cells.append(f"{one['mean']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]{star}")
         lines.append(f"| {task} | {best} | {' | '.join(cells)} |")
+    return lines
+
+
+def versus_each(report: Mapping[str, Any]) -> list[str]:
+    """How the rules stand beside each baseline alone."""
+    names, tables = report["shown"], [report[table] for table in TABLES if table in report]
+    lines = [f"| compared with | {' | '.join(names)} |", f"|{' --- |' * (len(names) + 1)}"]
+    for rows in zip(*(versus(table, names) for table in tables), strict=True):
+        cells = (" ".join(cell) for cell in zip(*(row[1:] for row in rows), strict=True))
+        lines.append(f"| {rows[0][0]} | {' | '.join(cells)} |")
     return lines
 
 

@@ -93,16 +93,13 @@ def _versus(found: Mapping[str, Any], shown: Sequence[str]) -> Html:
 def versus(found: Mapping[str, Any], shown: Sequence[str]) -> list[list[str]]:
     """Returns the rows of a table: how a gate that compared with all baselines, or with one alone, would judge."""
     return [
-        [
-            "the best of all" if " " in rivals else rivals,
-            *(
-                f"{signed(g['median_gain'])} ({len(g['better'])} : {len(g['worse'])})"
-                for g in map(judged.get, shown)
-                if g
-            ),
-        ]
+        ["the best of all" if " " in rivals else rivals, *(_tally(judged[name]) for name in shown)]
         for rivals, judged in found["versus"].items()
     ]
+
+
+def _tally(judged: Mapping[str, Any]) -> str:
+    return f"{signed(judged['median_gain'])} ({len(judged['better'])} : {len(judged['worse'])})"
 
 
 def _columns(settings: Mapping[str, Any]) -> str:
