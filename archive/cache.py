@@ -50,7 +50,8 @@ class Cache:
 
     What a batch inserted is its delta; the deltas of all batches in order give the cache back, order included.
 
-    Memory: 110 to 190 bytes an entry and layer (its place in the dict 60 to 128, the key 48, a share of the id 11).
+    Memory: 90 to 190 bytes an entry and layer (its place in the dict 30 to 128, the key 48, a share of the id 11). A
+    place costs most right after the dict has doubled its table, and where the cache is full and drops old entries.
 
     Args:
         entries: most entries a layer holds between batches; 0 switches the cache off (nothing is ever known).

@@ -7,24 +7,30 @@ A real search runs with next to no training: all three tasks, one learning rate,
 grow is at work as in a real run (cache, archive, store, interpreter, baselines), and only the time is saved. Scores
 are noise there and the search drifts, so it meets more new behaviours than a real one: cache and store grow faster.
 Growth is measured from a mark on, by when what is bounded has filled; of it the cache's own entries are taken off,
-whose size is that of the cache rebuilt from the store at both moments.
+whose size is that of the cache rebuilt from the store at both moments. Python's objects are counted besides: a leak
+would show there too, whatever the allocators do.
 """
 
 import ctypes
+import gc
 import os
 import sys
 import tempfile
 import threading
 import time
 import tracemalloc
+from array import array
+from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from archive.cache import Cache
+from archive.elite import Elite
 from archive.store import Store
 from discovery.config import Config
 from discovery.config_file import build
@@ -39,6 +45,22 @@ SETTINGS: dict[str, Any] = {
     },
 }
 MB = 1e6
+BLOCK = 16
+"""CPython gives memory out in steps of so many bytes: a key of 36 takes 48."""
+
+
+class Moment(NamedTuple):
+    """A moment of the run.
+
+    Args:
+        batches: batches merged.
+        resident: resident bytes, without what was freed and the C library keeps.
+        objects: objects that the garbage collector knows.
+    """
+
+    batches: int
+    resident: float
+    objects: int
 
 
 def resident() -> float:
@@ -53,46 +75,55 @@ def trimmed() -> float:
     return resident()
 
 
-def search(config: Config, folder: Path, candidates: int, mark: int) -> tuple[list[tuple[int, float]], list[float]]:
+def search(config: Config, folder: Path, batches: int, mark: int) -> tuple["array[float]", list[Moment]]:
     """Searches in this process.
 
     Returns:
-        Candidates and resident bytes after every batch, and the bytes after trimming at the mark and at the end.
+        Resident bytes after every batch, and what was measured after each `mark` batches and at the end.
     """
     from discovery.run import Run
 
-    samples: list[tuple[int, float]] = []
-    used: list[float] = []
+    samples = array("d")  # takes 8 bytes a batch: what measures must not grow itself
+    moments: list[Moment] = []
     stop = threading.Event()
 
     def watch(progress: Progress) -> None:
-        samples.append((progress.candidates, resident()))
+        samples.append(resident())
         if len(samples) % 100 == 0:
-            print(f"{progress.candidates} candidates, {samples[-1][1] / MB:.0f} MB", file=sys.stderr)
-        if progress.candidates >= (mark, candidates)[min(len(used), 1)] and len(used) < 2:
-            used.append(trimmed())
-        if progress.candidates >= candidates:
+            print(f"{progress.candidates} candidates, {samples[-1] / MB:.0f} MB", file=sys.stderr)
+        if len(samples) in (*range(mark, batches, mark), batches):
+            gc.collect()
+            moments.append(Moment(len(samples), trimmed(), len(gc.get_objects())))
+        if len(samples) >= batches:
             stop.set()
 
     with Run.create(config, folder) as run:
         run.execute(workers=1, watch=watch, stop=stop)
-    return samples, used
+    return samples, moments
 
 
-def cache_bytes(folder: Path, entries: int, batches: int) -> int:
-    """Bytes that the cache takes after a number of batches."""
+def held(make: Callable[[], Any]) -> int:
+    """Bytes that an object takes, all that it holds included, in the blocks that they are given out in."""
+    tracemalloc.start()
+    made = make()
+    traces = tracemalloc.take_snapshot().traces
+    tracemalloc.stop()
+    del made
+    return sum(-(-trace.size // BLOCK) * BLOCK for trace in traces)
+
+
+def cache_of(folder: Path, entries: int, batches: int) -> Cache:
+    """The cache after a number of batches."""
+    cache = Cache(entries)
     with Store.read(folder) as store:
-        tracemalloc.start()
-        cache = Cache(entries)
         cache.restore(islice(store.cache_deltas(), batches))
-        held, _ = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-    return held
+    return cache
 
 
-def at(samples: list[tuple[int, float]], candidates: int) -> float:
-    """Median of the resident memory over the ten batches from a number of candidates on."""
-    return median([held for bred, held in samples if bred >= candidates][:10])
+def elites_of(folder: Path) -> tuple[Elite, ...]:
+    """The elites of the archive."""
+    with Store.read(folder) as store:
+        return store.elites()
 
 
 def page(found: dict[str, Any], command: str) -> str:
@@ -103,6 +134,10 @@ def page(found: dict[str, Any], command: str) -> str:
         "\nA search in one process with next to no training (one learning rate, one step of each task), so that all\n"
         "that could grow is at work and only time is saved. Scores are noise there and the search drifts, so it meets\n"
         "more new behaviours than a real one: cache and store grow faster.\n"
+        "\nWhat the cache's entries take is measured too: the cache is rebuilt from the store, and its bytes are\n"
+        "counted in the blocks of 16 that Python gives out, the tables of its dicts included, which double when they\n"
+        "are full. Python takes memory from the system in steps of 1 MB, so less than that says nothing; a leak would\n"
+        "rise from mark to mark, and show in the number of objects.\n"
         f"\n| figure | value |\n| --- | --- |\n{rows}\n"
     )
 
@@ -120,27 +155,33 @@ def main(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "run")
         began = time.perf_counter()
-        samples, used = search(config, folder, candidates, mark)
+        samples, moments = search(config, folder, -(-candidates // config.batch), -(-mark // config.batch))
         seconds = time.perf_counter() - began
-        bred, last = samples[-1]
-        first = at(samples, mark)
-        batches = -(-mark // config.batch)
-        cache = [cache_bytes(folder, config.cache.entries, n) for n in (batches, len(samples))]
+        caches = [held(partial(cache_of, folder, config.cache.entries, moment.batches)) for moment in moments]
+        elites = held(partial(elites_of, folder))
         stored = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         with Store.read(folder) as store:
             figures = store.progress(len(samples) - 1)[len(samples) - 1]
-    growth, entries = last - first, cache[1] - cache[0]
+    bred, (first, *_, last) = figures["candidates"], moments
+    growth = samples[last.batches - 1] - median(samples[first.batches :][:10])
+    entries = caches[-1] - caches[0]
+    beyond = [
+        f"{moment.batches * config.batch:,}: {(moment.resident - first.resident - cache + caches[0]) / MB:.1f} MB"
+        for moment, cache in zip(moments[1:], caches[1:], strict=True)
+    ]
     found = {
         "candidates": f"{bred:,} in {seconds:.0f} s",
         "evaluations": f"{figures['evaluations']:,}",
         "hits": ", ".join(f"{layer} {count:,}" for layer, count in figures["hits"].items()),
-        "elites": f"{figures['elites']:,} in {figures['cells']:,} cells",
-        "resident memory at the end": f"{last / MB:.1f} MB",
+        "elites": f"{figures['elites']:,} in {figures['cells']:,} cells, {elites / MB:.1f} MB",
+        "resident memory at the end": f"{samples[-1] / MB:.1f} MB",
         f"growth after {mark:,} candidates": f"{growth / MB:.1f} MB",
         "of it the cache's own entries": f"{entries / MB:.1f} MB",
         "growth beyond them": f"{(growth - entries) / MB:.1f} MB",
-        "the same, without freed memory that the C library keeps": f"{(used[1] - used[0] - entries) / MB:.1f} MB",
-        "the cache at the end": f"{cache[1] / MB:.1f} MB",
+        "the same, without freed memory that the C library keeps, by candidates": ", ".join(beyond),
+        f"objects that Python's collector looks at after {mark:,} candidates": f"{first.objects:,}",
+        "the same at the end": f"{last.objects:,}",
+        "the cache at the end": f"{caches[-1] / MB:.1f} MB",
         "store": f"{stored / MB:.1f} MB",
         "store a million candidates": f"{stored / bred:.0f} MB",
     }

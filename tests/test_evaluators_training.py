@@ -20,6 +20,7 @@ from evaluators.optimizers import training as trains
 from evaluators.optimizers.training import Training, compiled, cosine, start
 from primitives.encode import Capacity
 from primitives.graph import Graph, check
+from primitives.interpreter import executes
 from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER
 from primitives.reference import step, zero_state
@@ -186,6 +187,37 @@ def test_noise_is_fresh_at_every_step_and_seed():
     assert len(np.unique(moved)) == len(moved)
     expected = np.sqrt(16 * task.layout.size)  # 16 times as much, were every step's noise the same
     assert 0.6 * expected < moved.std() < 1.6 * expected
+
+
+@functools.cache
+def rare() -> Training:
+    """With a function of a tensor that no mutation draws beside those of `training`."""
+    return Training(
+        regression(), LIBRARY.restricted((*USED, "min", "max", "mean")), OPTIMIZER, CAPACITY, ("valid", "test")
+    )
+
+
+def test_what_mutation_never_draws_is_interpreted_too():
+    run, graph = rare(), rule("fadam")
+    assert run.machine.stranger(graph) == "mean"
+    by_itself = compiled(run.task, graph, LIBRARY, 2, run.task.learning_rates, STEPS, ("valid", "test"))
+    interpreted = [run.seed_losses(run.load(graph), 0, seed, STEPS) for seed in (0, 1)]
+    np.testing.assert_allclose(np.stack(interpreted, axis=1), by_itself(0), rtol=2e-4)
+    assert run._compiled.cache_info().currsize == 0
+
+
+@pytest.mark.parametrize("name", ["adamw", "nesterov", "raw_lion"])
+def test_instructions_that_a_program_does_not_use_change_no_bit(name):
+    run, graph = rare(), rule(name)
+    assert run.machine.executed < run._whole.executed
+    of_all = functools.partial(run._run_whole, run._whole.encode(graph))
+    np.testing.assert_array_equal(run.seed_losses(run.load(graph), 0, 0, STEPS), run.seed_losses(of_all, 0, 0, STEPS))
+
+
+def test_all_that_mutation_draws_runs_on_what_is_compiled_first():
+    drawn = {primitive.name for primitive in LIBRARY.drawn if executes(primitive)}
+    machine = Training(regression(), LIBRARY, OPTIMIZER, CAPACITY).machine
+    assert drawn < machine.executed < {name for name in LIBRARY if executes(LIBRARY[name])}
 
 
 @pytest.mark.parametrize("name", ["adamw", "nesterov", "raw_lion"])

@@ -6,7 +6,7 @@ derive from the replicate and the seed alone, so that programs and baselines mee
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, Protocol, TypeAlias
 
 import jax
@@ -18,7 +18,7 @@ from primitives.compile import compile_step
 from primitives.encode import Capacity, Encoded
 from primitives.graph import Graph
 from primitives.interpreter import Machine
-from primitives.primitive import Vocabulary
+from primitives.primitive import Scope, Vocabulary
 from primitives.program import Interface
 from primitives.reference import zero_state
 
@@ -124,6 +124,15 @@ def interpreter(task: Task, vocabulary: Vocabulary, interface: Interface, capaci
     """Returns the interpreter of a task, for programs with the inputs that it is given."""
     given = tuple((name, kind) for name, kind in interface.inputs if name in _INTERPRETED)
     return Machine(vocabulary, replace(interface, inputs=given), task.layout, capacity)
+
+
+def usual(vocabulary: Vocabulary) -> Vocabulary:
+    """Returns what most programs are made of: primitives that mutation draws, and all element-wise ones.
+
+    The others, which few published rules use, are a fifth of what there is to compile: an interpreter that has them
+    too waits until one of these rules comes.
+    """
+    return Vocabulary(tuple(one for one in vocabulary.primitives if one.drawn or one.scope is Scope.ELEMENT))
 
 
 def cosine(t: jax.Array, steps: jax.Array) -> jax.Array:
@@ -246,7 +255,7 @@ Loaded: TypeAlias = Encoded | Callable[..., jax.Array]
 
 
 class Training:
-    """The training runs of one task: the interpreter is compiled once for one seed, then runs any program on any seed.
+    """The training runs of one task: an interpreter is compiled once for one seed, then runs any program on any seed.
 
     Args:
         task: the task.
@@ -264,24 +273,35 @@ class Training:
         capacity: Capacity,
         splits: Sequence[str] = ("valid",),
     ) -> None:
-        self.task, self.splits = task, tuple(splits)
-        self.machine = interpreter(task, vocabulary, interface, capacity)
+        self.task, self.splits, self._vocabulary = task, tuple(splits), vocabulary
+        self.machine = interpreter(task, usual(vocabulary), interface, capacity)
+        self._whole = interpreter(task, vocabulary, interface, capacity)
         self._rates = jnp.asarray(task.learning_rates, jnp.float32)
-        self._run = jax.jit(trainer(task, Interpreted(self.machine), 1, len(task.learning_rates), splits))
+        self._run = self._train(Interpreted(self.machine))
         self._starts: dict[tuple[int, int], Start] = {}
         self._compiled = lru_cache(maxsize=16)(self._compile)
 
+    def _train(self, rule: Rule) -> Callable[..., jax.Array]:
+        return jax.jit(trainer(self.task, rule, 1, len(self._rates), self.splits))
+
+    @cached_property
+    def _run_whole(self) -> Callable[..., jax.Array]:
+        return self._train(Interpreted(self._whole))
+
     def load(self, graph: Graph) -> Loaded:
-        """Returns a program ready to be trained; what the interpreter can't run (matrices, noise ...) is compiled.
+        """Returns a program ready to be trained; what no interpreter can run (matrices, noise ...) is compiled.
 
         Raises:
             ProgramError: the program needs more registers or instructions than the interpreter has.
         """
-        return self.machine.encode(graph) if self.machine.stranger(graph) is None else self._compiled(graph)
+        if self.machine.stranger(graph) is None:
+            return self.machine.encode(graph)
+        if self._whole.stranger(graph) is None:
+            return partial(self._run_whole, self._whole.encode(graph))
+        return self._compiled(graph)
 
     def _compile(self, graph: Graph) -> Loaded:
-        rule = Compiled(graph, self.machine.vocabulary, self.task)
-        return jax.jit(partial(trainer(self.task, rule, 1, len(self._rates), self.splits), None))
+        return partial(self._train(Compiled(graph, self._vocabulary, self.task)), None)
 
     def losses(self, program: Loaded, replicate: int, steps: int, seeds: int = 1) -> np.ndarray:
         """Returns the final losses (seeds, learning rates) on the first split; NaN or infinite where it diverged."""
