@@ -102,7 +102,8 @@ def section(folder: Path, report: Mapping[str, Any]) -> list[str]:
         *against(report),
         "",
         "Over the best of all baselines and over each of them alone: median gain, and in brackets the tasks where the",
-        "rule is significantly better and worse; first with constants as found and published, then tuned.",
+        "rule is significantly better and worse, and whether it would pass; first with constants as found and published,",
+        "then tuned.",
         "",
         *versus_each(report),
         "",
@@ -210,7 +211,7 @@ def versus_each(report: Mapping[str, Any]) -> list[str]:
     names, tables = report["shown"], [report[table] for table in TABLES if table in report]
     lines = [f"| compared with | {' | '.join(names)} |", f"|{' --- |' * (len(names) + 1)}"]
     for rows in zip(*(versus(table, names) for table in tables), strict=True):
-        cells = (" ".join(cell) for cell in zip(*(row[1:] for row in rows), strict=True))
+        cells = ("; ".join(cell) for cell in zip(*(row[1:] for row in rows), strict=True))
         lines.append(f"| {rows[0][0]} | {' | '.join(cells)} |")
     return lines
 

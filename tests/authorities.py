@@ -182,14 +182,14 @@ def median_by_length(lr: float) -> Callable[..., Any]:
     return step
 
 
-def signed_root(lr: float, decay: float = 0.0) -> Callable[..., Any]:
+def signed_root(lr: float, decay: float = 0.013) -> Callable[..., Any]:
     """Sign and root of the length of each entry of the momentum of clipped gradients; 1e-8 guards the division."""
 
     def step(w, g, state):
-        clipped = g * min(1.0, 0.25 / np.linalg.norm(g))
+        clipped = g * min(1.0, 0.9 / np.linalg.norm(g))
         m = 0.8 * state[0] + 0.2 * clipped
         root = np.sqrt(np.abs(m))
-        return np.sqrt(lr) * np.sign(m) * np.abs(m) / (root + 1e-8) + lr * decay * w, [m]
+        return lr * (np.sign(m) * np.abs(m) / (root + 1e-8) + decay * w), [m]
 
     return step
 

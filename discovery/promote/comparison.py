@@ -32,7 +32,7 @@ TABLES = {"found": "Constants as found or published", "tuned": "Constants tuned,
 
 VERSUS = (
     "Median gain over the best of all baselines and over each of them alone; in brackets the tasks where the rule is "
-    "significantly better and worse."
+    "significantly better and worse, and whether it would pass in this table."
 )
 """What the table of `versus` shows."""
 
@@ -99,7 +99,8 @@ def versus(found: Mapping[str, Any], shown: Sequence[str]) -> list[list[str]]:
 
 
 def _tally(judged: Mapping[str, Any]) -> str:
-    return f"{signed(judged['median_gain'])} ({len(judged['better'])} : {len(judged['worse'])})"
+    passes = ", passes" if judged["passes"] else ""
+    return f"{signed(judged['median_gain'])} ({len(judged['better'])} : {len(judged['worse'])}){passes}"
 
 
 def _columns(settings: Mapping[str, Any]) -> str:
