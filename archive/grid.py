@@ -249,9 +249,14 @@ class Grid:
 
     def take_changes(self) -> dict[int, tuple[Elite, ...]]:
         """Returns the contents of the cells changed since the last call, by cell index, and forgets the changes."""
-        changes = {cell: tuple(self._cells[cell]) for cell in sorted(self._changed)}
+        changes = {cell: tuple(self._cells.get(cell, ())) for cell in sorted(self._changed)}
         self._changed.clear()
         return changes
+
+    def clear(self) -> None:
+        """Removes all elites; the cells that they were in count as changed."""
+        self._changed.update(self._cells)
+        self._cells, self._homes = {}, {}
 
     def restore(self, elites: Iterable[Elite]) -> None:
         """Replaces the contents by `elites`, in any order; nothing counts as changed.

@@ -14,6 +14,7 @@ from archive.store import Store
 from discovery import search as search_module
 from discovery.proposers.mutation import Mutation
 from discovery.run import Run
+from discovery.worker import EvaluateUnit
 from primitives.fingerprint import fingerprint
 from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER
@@ -155,9 +156,8 @@ def test_hurdles_are_quantiles_of_what_was_merged_when_the_batch_was_planned(tmp
         run.execute(executor=executor)
     used = {}
     for unit in executor.submitted:
-        for item in getattr(unit, "items", ()):
-            if not item.final:
-                used.setdefault(unit.batch, set()).add(item.thresholds)
+        if isinstance(unit, EvaluateUnit) and not unit.final:
+            used.setdefault(unit.batch, set()).add(unit.thresholds)
     scores = [[] for _ in range(20)]
     for behaviour, replicate, status, *_, stage_scores, _, _ in contents(tmp_path / "run")["evaluations"]:
         if replicate == 0 and json.loads(stage_scores):
