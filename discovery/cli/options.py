@@ -19,7 +19,7 @@ Workers = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Processes that share the work; 1 runs in process. Default: one a core, or all that a cluster has room for.",
+        help="Processes that share the work; 1 runs in process. Default: one a core, or all that a cluster holds.",
     ),
 ]
 

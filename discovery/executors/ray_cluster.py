@@ -111,11 +111,12 @@ def start(workers: int | None, gpus_per_worker: float = 0.0) -> Cluster:
             f"a local Ray must start, got {first_line(error)}; free memory or processes, or take 1 worker"
         ) from None
     cluster = Cluster(ray, workers, gpus_per_worker, "this machine", _small_memory())
-    if cluster.room < (workers or 1):
+    room = cluster.room
+    if room < (workers or 1):
         cluster.close()
         asked = f"{workers} workers" if workers else "a worker"
         raise ValueError(
-            f"{asked} must have {cluster.needs} each, got room for {cluster.room} on this machine; ask for fewer "
+            f"{asked} must have {cluster.needs} each, got room for {room} on this machine; ask for fewer "
             f"workers or less of a GPU, or join a cluster with --address"
         )
     return cluster
