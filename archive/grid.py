@@ -118,12 +118,13 @@ class Grid:
         """Returns the lower bound that elites are ranked by."""
         return elite.mean - self.pessimism / sqrt(elite.count)
 
-    def ranked(self) -> list[Elite]:
-        """Returns the elites by value, best first; of each behaviour the smallest."""
+    def ranked(self, count: int | None = None) -> list[Elite]:
+        """Returns the elites by value, best first, of each behaviour the smallest; all, or the first `count`."""
         found: dict[int, Elite] = {}
-        for elite in sorted(self.elites(), key=lambda e: (-self.value(e), e.size, e.id)):
+        # a cell keeps a behaviour once, so what comes after its first `count` is never among the best `count`
+        for elite in sorted((elite for held in self._cells.values() for elite in held[:count]), key=self._rank):
             found.setdefault(elite.behaviour, elite)
-        return list(found.values())
+        return list(found.values())[:count]
 
     def add(self, elite: Elite) -> AddStatus:
         """Offers an elite to its cell.
@@ -179,6 +180,10 @@ class Grid:
     def elites(self) -> tuple[Elite, ...]:
         """Returns all elites by cell index, then rank."""
         return tuple(elite for cell in sorted(self._cells) for elite in self._cells[cell])
+
+    def filled(self) -> list[Sequence[Elite]]:
+        """Returns the elites of each filled cell by cell index, in each the best first."""
+        return [self._cells[cell] for cell in sorted(self._cells)]
 
     def tops(self) -> tuple[Elite, ...]:
         """Returns the best elite of each filled cell by cell index."""
@@ -278,7 +283,7 @@ class Grid:
         self._changed.clear()
 
     def _rank(self, elite: Elite) -> tuple[float, int, int]:
-        return -self.value(elite), elite.size, elite.id
+        return self.pessimism / sqrt(elite.count) - elite.mean, elite.size, elite.id  # the value, the other way round
 
     def _put(self, elite: Elite) -> None:
         elites = self._cells[elite.cell]

@@ -64,7 +64,7 @@ class Islands:
 
     def _migrate(self) -> None:
         """The best of each island, as it was before, go to the next one in the ring."""
-        leaving = [population.grid.ranked()[: self._options.elites] for population in self.populations]
+        leaving = [population.grid.ranked(self._options.elites) for population in self.populations]
         for place, elites in enumerate(leaving):
             self.populations[(place + 1) % len(leaving)].receive(elites)
         self._changed.update(range(len(leaving)))

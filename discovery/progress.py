@@ -1,6 +1,6 @@
 """Progress: what a run tells those who watch it, after every merged batch."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from discovery.executors import Load
@@ -98,3 +98,13 @@ class Progress:
     validation: tuple[Point, ...] | None = None
     overfits: bool = False
     staff: Staff | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what the store keeps of it, batch by batch; its state has the curve, its `meta` the staff."""
+        left_out = ("validation", "overfits", "staff")
+        told = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in left_out}
+        best = [
+            {"id": one.id, "score": one.score, "size": one.size, "state_buffers": one.state_buffers}
+            for one in self.best
+        ]
+        return {**told, "best": best}

@@ -48,7 +48,7 @@ def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
         figures: dict[str, Any] = store.progress(last)[last] if last >= 0 else {}
         grid = archive_of(store, config, domain)
         statistics = grid.statistics(config.archive.qd_offset)
-        best = [_elite(store, elite, domain) for elite in grid.ranked()[:top]]
+        best = [_elite(store, elite, domain) for elite in grid.ranked(top)]
         counters: dict[str, int] = store.state().get("counters", {})
         curve = curve_of(store, config)
         return {

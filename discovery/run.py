@@ -9,12 +9,12 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from archive.cache import Hit, Layer
+from archive.cache import Hit
 from archive.evaluation import Evaluation, Status
 from archive.folder import StoreError
 from archive.store import Store
@@ -23,6 +23,7 @@ from discovery.config import Config
 from discovery.config_file import build, dump
 from discovery.device import cache_folder, configure, describe
 from discovery.executors import Executor, Finished, make_executor
+from discovery.figures import BEST, figures
 from discovery.plan import Plan
 from discovery.progress import Best, Progress, Staff
 from discovery.search import Search, axes
@@ -36,6 +37,8 @@ WORKERS = "workers"
 """Key in the store's `meta` of how the workers are doing: it is no part of a batch, and changes where none ends."""
 TOLD_EVERY = 5.0
 """Seconds between two writings of it."""
+WRITTEN_EVERY = 0.25
+"""Seconds between two writings of the best programs for people: one takes as long as the merge of many candidates."""
 
 
 @dataclass
@@ -78,6 +81,8 @@ class Run:
         self._is_untried = is_new
         self._validating: Point | None = None  # what a worker judges for the validation curve
         self._told = float("-inf")  # when the store was last told of the workers
+        self._best: tuple[Best, ...] = ()  # as they were shown last
+        self._written = float("-inf")
         self._restore()
 
     def _restore(self) -> None:
@@ -215,7 +220,8 @@ class Run:
     def _end(self, workers: int) -> Summary:
         finished = self._is_finished(0.0)
         self.store.set_meta("finished", finished)
-        return Summary(self.folder, self.progress(time.perf_counter(), workers), finished)
+        self._written = float("-inf")
+        return Summary(self.folder, self._shown(figures(self.search, self._worked, self._seconds, workers)), finished)
 
     def _loop(
         self, pool: Executor, began: float, watch: Callable[[Progress], None] | None, stop: threading.Event
@@ -240,10 +246,10 @@ class Run:
                 return staff()
             under_way += self._take(pool.next(), pool) - 1
             while self._is_complete(search.merged + 1):
-                self._merge(search.merged + 1, began, pool.workers)
+                progress = self._merge(search.merged + 1, began, pool.workers)
                 under_way += self._begin_validation(pool, began, stop)
                 if watch is not None:
-                    watch(replace(self.progress(began, pool.workers), staff=staff()))
+                    watch(replace(self._shown(progress), staff=staff()))
             if time.perf_counter() - self._told >= TOLD_EVERY:
                 self._tell(staff())
 
@@ -327,60 +333,29 @@ class Run:
             return False
         return batch is not None and batch.hits is not None and batch.missing == 0
 
-    def _merge(self, number: int, began: float, workers: int) -> None:
-        """Merges a batch, in one transaction."""
+    def _merge(self, number: int, began: float, workers: int) -> Progress:
+        """Merges a batch, in one transaction; returns what the run has come to."""
         start = time.perf_counter()
         batch = self._batches.pop(number)
         merged = self.search.merge(batch.plan, batch.candidates(), batch.hits or (), batch.judged)
         self._seconds["merge"] += time.perf_counter() - start
         start = time.perf_counter()
-        progress = asdict(self._progress(began, workers, self.search.best(3)))
-        del progress["validation"], progress["overfits"], progress["staff"]  # the state has the curve, `meta` the rest
-        for best in progress["best"]:
-            del best["text"]
-        self.store.commit(replace(merged, progress=progress))
+        progress = figures(self.search, self._worked + start - began, self._seconds, workers)
+        self.store.commit(replace(merged, progress=progress.to_json()))
         self._seconds["store"] += time.perf_counter() - start
+        return progress
 
-    # --- figures -------------------------------------------------------------------------------------------------
-
-    def progress(self, began: float, workers: int = 1) -> Progress:
-        """Returns the state of the run; `began` is when this call of `execute` began (perf_counter)."""
-        progress = self._progress(began, workers, self.search.best(3, with_text=True))
-        if self.config.validation.every is None:
-            return progress
-        return replace(progress, validation=self.search.curve.known, overfits=self.search.curve.overfits)
-
-    def _progress(self, began: float, workers: int, best: Sequence[Best]) -> Progress:
-        counters, budget = self.search.counters, self.config.budget
-        statistics = self.search.grid.statistics(self.config.archive.qd_offset)
-        seconds = self._worked + time.perf_counter() - began
-        if budget.candidates is not None:
-            share = min(1.0, counters["candidates"] / budget.candidates)
-            left = seconds * (1.0 / share - 1.0) if share > 0.0 else None
-        else:
-            share = min(1.0, seconds / (budget.seconds or 1.0))
-            left = max(0.0, (budget.seconds or 0.0) - seconds)
-        if self.search.curve.last is not None and self.search.merged >= self.search.curve.last:
-            share, left = 1.0, 0.0
-        return Progress(
-            batch=self.search.merged,
-            candidates=counters["candidates"],
-            evaluations=counters["evaluations"],
-            invalid=counters["invalid"],
-            hits={layer.value: counters[f"hit.{layer.value}"] for layer in Layer},
-            hurdled=counters["hurdled"],
-            failures={k.partition(".")[2]: n for k, n in sorted(counters.items()) if k.startswith("failed.")},
-            elites=statistics.elites,
-            cells=statistics.cells,
-            coverage=statistics.coverage,
-            qd_score=statistics.qd_score,
-            best=tuple(best),
-            steps=counters["steps"],
-            seconds=seconds,
-            seconds_by_part=dict(self._seconds),
-            workers=workers,
-            share_done=share,
-            seconds_left=left,
+    def _shown(self, progress: Progress) -> Progress:
+        """The progress with the validation curve and the texts of the best, known once their batch is in the store."""
+        now, ends = time.perf_counter(), progress.share_done == 1.0
+        if ends or now - self._written >= WRITTEN_EVERY:
+            self._best, self._written = self.search.best(BEST, with_text=True), now
+        curve = self.search.curve if self.config.validation.every is not None else None
+        return replace(
+            progress,
+            best=self._best,
+            validation=curve and curve.known,
+            overfits=curve is not None and curve.overfits,
         )
 
 

@@ -370,7 +370,7 @@ class Search:
                 int(elite.descriptors.get("state_buffers", 0)),
                 self._rule(elite.id) if with_text else "",
             )
-            for elite in self.grid.ranked()[:count]
+            for elite in self.grid.ranked(count)
         )
 
 
