@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from heapq import merge
 from math import fsum, isfinite, isnan, prod, sqrt
 
 from archive.descriptor import Descriptor
@@ -121,10 +122,11 @@ class Grid:
     def ranked(self, count: int | None = None) -> list[Elite]:
         """Returns the elites by value, best first, of each behaviour the smallest; all, or the first `count`."""
         found: dict[int, Elite] = {}
-        # a cell keeps a behaviour once, so what comes after its first `count` is never among the best `count`
-        for elite in sorted((elite for held in self._cells.values() for elite in held[:count]), key=self._rank):
+        for elite in merge(*self._cells.values(), key=self._rank):  # each cell is sorted already
+            if count is not None and len(found) >= count:
+                break
             found.setdefault(elite.behaviour, elite)
-        return list(found.values())[:count]
+        return list(found.values())
 
     def add(self, elite: Elite) -> AddStatus:
         """Offers an elite to its cell.
