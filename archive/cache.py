@@ -16,6 +16,9 @@ class Layer(StrEnum):
     FUNCTIONAL = "functional"
 
 
+_LAYERS = tuple(Layer)
+
+
 class Keys(NamedTuple):
     """The three keys of a candidate (signed 64-bit); None where it has none, as an invalid or non-finite one.
 
@@ -81,7 +84,7 @@ class Cache:
 
     def look_up(self, structural: int | None, canonical: int | None, fingerprint: int | None) -> Hit | None:
         """Returns the first layer that knows its key, or None; changes nothing."""
-        for layer, known, key in zip(Layer, self._layers, (structural, canonical, fingerprint), strict=True):
+        for layer, known, key in zip(_LAYERS, self._layers, (structural, canonical, fingerprint), strict=True):
             behaviour = known.get(key) if key is not None else None
             if behaviour is not None:
                 return Hit(layer, behaviour)

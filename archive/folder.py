@@ -21,7 +21,7 @@ from typing import Any
 
 from archive.records import to_json
 
-FORMAT = 2
+FORMAT = 3
 """Version of the schema, in `PRAGMA user_version`: raised whenever it changes."""
 
 FILE = "run.sqlite"
@@ -45,8 +45,8 @@ CREATE TABLE evaluations (
     message TEXT NOT NULL, PRIMARY KEY (behaviour, replicate)
 ) WITHOUT ROWID;
 CREATE TABLE elites (
-    cell INTEGER, rank INTEGER, id INTEGER NOT NULL, behaviour INTEGER NOT NULL, size INTEGER NOT NULL,
-    count INTEGER NOT NULL, mean, m2, descriptors TEXT NOT NULL, PRIMARY KEY (cell, rank)
+    grid INTEGER, cell INTEGER, rank INTEGER, id INTEGER NOT NULL, behaviour INTEGER NOT NULL, size INTEGER NOT NULL,
+    count INTEGER NOT NULL, mean, m2, descriptors TEXT NOT NULL, PRIMARY KEY (grid, cell, rank)
 ) WITHOUT ROWID;
 CREATE TABLE plans (batch INTEGER PRIMARY KEY, plan TEXT NOT NULL);
 CREATE TABLE state (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from heapq import merge
 from math import fsum, isfinite, isnan, prod, sqrt
 
 from archive.descriptor import Descriptor
@@ -118,10 +119,12 @@ class Grid:
         """Returns the lower bound that elites are ranked by."""
         return elite.mean - self.pessimism / sqrt(elite.count)
 
-    def ranked(self) -> list[Elite]:
-        """Returns the elites by value, best first; of each behaviour the smallest."""
+    def ranked(self, count: int | None = None) -> list[Elite]:
+        """Returns the elites by value, best first, of each behaviour the smallest; all, or the first `count`."""
         found: dict[int, Elite] = {}
-        for elite in sorted(self.elites(), key=lambda e: (-self.value(e), e.size, e.id)):
+        for elite in merge(*self._cells.values(), key=self._rank):  # each cell is sorted already
+            if count is not None and len(found) >= count:
+                break
             found.setdefault(elite.behaviour, elite)
         return list(found.values())
 
@@ -179,6 +182,10 @@ class Grid:
     def elites(self) -> tuple[Elite, ...]:
         """Returns all elites by cell index, then rank."""
         return tuple(elite for cell in sorted(self._cells) for elite in self._cells[cell])
+
+    def filled(self) -> list[Sequence[Elite]]:
+        """Returns the elites of each filled cell by cell index, in each the best first."""
+        return [self._cells[cell] for cell in sorted(self._cells)]
 
     def tops(self) -> tuple[Elite, ...]:
         """Returns the best elite of each filled cell by cell index."""
@@ -249,9 +256,14 @@ class Grid:
 
     def take_changes(self) -> dict[int, tuple[Elite, ...]]:
         """Returns the contents of the cells changed since the last call, by cell index, and forgets the changes."""
-        changes = {cell: tuple(self._cells[cell]) for cell in sorted(self._changed)}
+        changes = {cell: tuple(self._cells.get(cell, ())) for cell in sorted(self._changed)}
         self._changed.clear()
         return changes
+
+    def clear(self) -> None:
+        """Removes all elites; the cells that they were in count as changed."""
+        self._changed.update(self._cells)
+        self._cells, self._homes = {}, {}
 
     def restore(self, elites: Iterable[Elite]) -> None:
         """Replaces the contents by `elites`, in any order; nothing counts as changed.
@@ -273,7 +285,7 @@ class Grid:
         self._changed.clear()
 
     def _rank(self, elite: Elite) -> tuple[float, int, int]:
-        return -self.value(elite), elite.size, elite.id
+        return self.pessimism / sqrt(elite.count) - elite.mean, elite.size, elite.id  # the value, the other way round
 
     def _put(self, elite: Elite) -> None:
         elites = self._cells[elite.cell]

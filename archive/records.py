@@ -50,10 +50,11 @@ class MergedBatch:
         cache_delta: what the batch inserted in the cache.
         programs: new programs.
         evaluations: new evaluations, each with the behaviour's id.
-        cells: contents of the changed cells by cell index; empty contents clear the cell.
+        cells: contents of the changed cells of the archive by cell index; empty contents clear the cell.
         plans: what later batches are bred from (parents, thresholds, look-up boundary), JSON by batch; with a lag
             of 2 the merge of batch b gives the plan of batch b + 2. Plans up to `batch` are deleted.
         state: named values that take the place of those before, bytes or JSON.
+        islands: as `cells`, of the grids that islands have beside the archive, by number of the island.
     """
 
     batch: int
@@ -64,11 +65,15 @@ class MergedBatch:
     cells: Mapping[int, Sequence[Elite]] = field(default_factory=dict)
     plans: Mapping[int, Any] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
+    islands: Mapping[int, Mapping[int, Sequence[Elite]]] = field(default_factory=dict)
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 def to_json(value: Any) -> str:
     """Returns compact JSON; floats are written with `repr`, so they come back with every bit (NaN and inf as words)."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(value)  # `json.dumps` would make an encoder for each value: half of its time
 
 
 def program_to_json(program: Program) -> str:
@@ -140,13 +145,13 @@ def evaluation_from_row(row: EvaluationRow) -> Evaluation:
     )
 
 
-def elite_to_row(cell: int, rank: int, elite: Elite) -> tuple[Any, ...]:
-    """Returns the row of the elite at this rank of the cell."""
+def elite_to_row(grid: int, cell: int, rank: int, elite: Elite) -> tuple[Any, ...]:
+    """Returns the row of the elite at this rank of the cell of a grid: 0 is the archive, island i has i + 1."""
     descriptors = to_json(dict(elite.descriptors))
-    return (cell, rank, elite.id, elite.behaviour, elite.size, elite.count, elite.mean, elite.m2, descriptors)
+    return (grid, cell, rank, elite.id, elite.behaviour, elite.size, elite.count, elite.mean, elite.m2, descriptors)
 
 
 def elite_from_row(row: tuple[Any, ...]) -> Elite:
     """Returns the elite of a row of `elite_to_row`."""
-    cell, _, candidate, behaviour, size, count, mean, m2, descriptors = row
+    _, cell, _, candidate, behaviour, size, count, mean, m2, descriptors = row
     return Elite(candidate, behaviour, cell, size, count, mean, m2, json.loads(descriptors))

@@ -120,7 +120,9 @@ class Store:
             for p in merged.programs
         ]
         evaluations = [evaluation_to_row(behaviour, evaluation) for behaviour, evaluation in merged.evaluations]
-        elites = [elite_to_row(c, rank, e) for c, held in merged.cells.items() for rank, e in enumerate(held)]
+        grids = {0: merged.cells, **{island + 1: cells for island, cells in merged.islands.items()}}
+        cells = [(grid, cell, held) for grid, changed in grids.items() for cell, held in changed.items()]
+        elites = [elite_to_row(grid, cell, rank, e) for grid, cell, held in cells for rank, e in enumerate(held)]
         plans = [(batch, to_json(plan)) for batch, plan in merged.plans.items()]
         state = [(key, v if isinstance(v, bytes) else to_json(v)) for key, v in merged.state.items()]
         row = (merged.batch, to_json(dict(merged.progress)), merged.cache_delta)
@@ -131,8 +133,8 @@ class Store:
             db.execute("INSERT INTO batches VALUES (?, ?, ?)", row)
             db.executemany(f"INSERT INTO programs VALUES ({_marks(9)})", programs)
             db.executemany(f"INSERT INTO evaluations VALUES ({_marks(12)})", evaluations)
-            db.executemany("DELETE FROM elites WHERE cell = ?", [(cell,) for cell in merged.cells])
-            db.executemany(f"INSERT INTO elites VALUES ({_marks(9)})", elites)
+            db.executemany("DELETE FROM elites WHERE grid = ? AND cell = ?", [cell[:2] for cell in cells])
+            db.executemany(f"INSERT INTO elites VALUES ({_marks(10)})", elites)
             db.execute("DELETE FROM plans WHERE batch <= ?", (merged.batch,))
             db.executemany("INSERT OR REPLACE INTO plans VALUES (?, ?)", plans)
             db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state)
@@ -202,9 +204,10 @@ class Store:
         query = "SELECT * FROM evaluations WHERE behaviour = ? ORDER BY replicate"
         return tuple(self._rows(query, behaviour, read=evaluation_from_row))
 
-    def elites(self) -> tuple[Elite, ...]:
-        """Returns the elites by cell, then rank."""
-        return tuple(self._rows("SELECT * FROM elites ORDER BY cell, rank", read=elite_from_row))
+    def elites(self, island: int | None = None) -> tuple[Elite, ...]:
+        """Returns the elites of the archive, or of the grid that an island has beside it, by cell, then rank."""
+        grid = 0 if island is None else island + 1
+        return tuple(self._rows("SELECT * FROM elites WHERE grid = ? ORDER BY cell, rank", grid, read=elite_from_row))
 
     def plans(self) -> dict[int, Any]:
         """Returns what the batches not yet merged are bred from, by batch."""

@@ -129,7 +129,18 @@ class Restart(Section):
         alias="from",
         description="what a restart breeds from: none (no restarts), the start programs, or the best so far",
     )
-    patience: int = setting(200, "batches without a better best before a restart", unit="batches", ge=1, le=10**9)
+    patience: int = setting(
+        200, "batches of an island without a better best before a restart", unit="batches", ge=1, le=10**9
+    )
+
+
+class Migration(Section):
+    """How islands exchange elites."""
+
+    every: int = setting(50, "batches, of all islands together, between two migrations", unit="batches", ge=1, le=10**9)
+    elites: int = setting(
+        5, "best elites of an island that the next one gets a copy of, in a ring", unit="elites", ge=1, le=10_000
+    )
 
 
 class Validation(Section):
@@ -164,8 +175,8 @@ class Validation(Section):
 class Config(Section):
     """Everything that decides what a run finds.
 
-    The archive is a function of this and nothing else; only `budget` (where to stop) and `workers` (how many share
-    the work) may change between a run and its resumption.
+    The archive is a function of this and nothing else; only `budget` (where to stop), `workers` (how many share the
+    work) and `guard` (when one of them counts as hung) are no part of that.
     """
 
     domain: str = setting("optimizers", "what programs are for: a domain's name, or package.module:NAME")
@@ -195,10 +206,19 @@ class Config(Section):
     )
     workers: int | None = setting(
         None,
-        "processes that share the work, no part of the result; null means one a core",
+        "processes that share the work, no part of the result; null means one a core, or all that a cluster has room "
+        "for",
         unit="processes",
         ge=1,
         le=100_000,
+    )
+    guard: float | None = setting(
+        None,
+        "time without a result after which a worker counts as hung and is replaced, no part of the result; null means "
+        "100 times what is usual, at least 5 minutes",
+        unit="seconds",
+        ge=1.0,
+        le=1e7,
     )
     max_statements: int = setting(64, "statements that a program may have", unit="statements", ge=1, le=1_000)
     frozen: tuple[str, ...] = setting(
@@ -215,6 +235,14 @@ class Config(Section):
         8, "replicates that the fitness of an elite is averaged over, at most", unit="replicates", ge=1, le=1_000
     )
     hurdle: Hurdle = setting(Hurdle(), "Stops weak candidates after a cheap stage")
+    islands: int = setting(
+        1,
+        "populations that evolve apart, each bred from in turn; the archive has what all of them found",
+        unit="populations",
+        ge=1,
+        le=1_000,
+    )
+    migration: Migration = setting(Migration(), "How islands exchange elites; no matter where there is one")
     restart: Restart = setting(Restart(), "Begins anew where the search stands still; the archive stays")
     validation: Validation = setting(
         Validation(),

@@ -6,7 +6,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from statistics import median
 from threading import Event
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.measure import Measurement
@@ -25,6 +27,8 @@ RATE_WINDOW = 15.0
 """Seconds of work that a rate is taken over: a resumed run must not show the speed of its first part."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "_.-=*#"
+_EACH = 8
+"""Workers that are told one by one."""
 LINE_INTERVAL = 10.0
 """Seconds of work between two plain lines; a better best is told at once."""
 
@@ -138,6 +142,8 @@ def line(progress: Progress, candidates_rate: float | None = None, evaluations_r
         )
     if progress.validation is not None:
         parts.append(f"validation {validation(progress.validation, progress.overfits)}")
+    if progress.staff is not None:
+        parts.append(workers(progress.staff.to_json()).replace("\n", "; "))
     if progress.share_done is not None:
         parts.append(f"{min(progress.share_done, 1.0):.0%} done")
     if progress.seconds_left is not None:
@@ -181,6 +187,8 @@ def panel(
         facts.add_row("validation", validation(progress.validation, progress.overfits))
         if len(progress.validation) > 1:
             facts.add_row("", Sparkline([point.validation for point in progress.validation]))
+    if progress.staff is not None:
+        facts.add_row("workers", workers(progress.staff.to_json()))
     facts.add_row("time", seconds_by_part(progress))
     parts: list[RenderableType] = [_bar(progress), Text(), facts, Text(), best_table(progress.best)]
     if progress.best and height >= 34 + progress.best[0].text.count("\n"):
@@ -274,6 +282,25 @@ def sparkline(values: Sequence[float | None], blocks: str = _BLOCKS) -> str:
     return "".join(
         " " if value is None else blocks[round((value - low) / span * top) if span > 0.0 else 0] for value in values
     )
+
+
+def workers(staff: Mapping[str, Any]) -> str:
+    """Returns how workers and driver are doing, in words; `staff` is plain data."""
+    alive = plural(staff["alive"], "worker")
+    told = [alive if staff["alive"] >= staff["wanted"] else f"{alive} of {staff['wanted']:,}"]
+    if staff["busy"]:
+        told.append(f"busy {_shares(staff['busy'])}")
+    told += [f"{staff['waiting']:,} waiting", f"driver {staff['driver_load']:.0%}"]
+    if staff["lost"]:
+        told.append(f"{staff['lost']:,} lost, {plural(staff['repeated'], 'unit')} repeated")
+    return ", ".join(told) + "".join(f"\n{remark}" for remark in staff["remarks"])
+
+
+def _shares(shares: Sequence[float]) -> str:
+    """Each one of a few; of many the least, the middle and the most."""
+    if len(shares) <= _EACH:
+        return " ".join(f"{share:.0%}" for share in shares)
+    return f"{min(shares):.0%} to {max(shares):.0%}, half of them {median(shares):.0%} or more"
 
 
 def seconds_by_part(progress: Progress) -> str:

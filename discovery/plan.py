@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,9 +91,10 @@ def reevaluations(
     """
     planned = Counter(again.behaviour for plan in pending for again in plan.again)
     chosen: dict[int, Again] = {}
-    for elite in sorted(archive.elites(), key=lambda e: (-e.mean, e.id)):
-        if len(chosen) >= count:
-            break
+    ranked = [(-elite.mean, elite.id, elite) for elite in archive.elites()] if count else []
+    heapify(ranked)  # a few of many are looked at
+    while ranked and len(chosen) < count:
+        *_, elite = heappop(ranked)
         under_way = planned[elite.behaviour]
         if elite.behaviour in chosen or elite.count + under_way >= replicates:
             continue

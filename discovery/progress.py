@@ -1,7 +1,9 @@
 """Progress: what a run tells those who watch it, after every merged batch."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
+from discovery.executors import Load
 from discovery.validation import Point
 
 
@@ -22,6 +24,29 @@ class Best:
     size: int
     state_buffers: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Staff:
+    """Workers and driver.
+
+    Args:
+        load: how the workers are doing.
+        driver_load: share of the time that the driver worked itself, 0 to 1; near 1 more workers bring nothing.
+    """
+
+    load: Load
+    driver_load: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain data."""
+        load = asdict(self.load)
+        return {
+            "alive": load.pop("workers"),
+            **load,
+            "busy": [round(share, 3) for share in self.load.busy],
+            "driver_load": round(self.driver_load, 3),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +74,7 @@ class Progress:
         seconds_left: estimated seconds until the end; None where there is no estimate yet.
         validation: points of the validation curve, oldest first; None where there is no validation.
         overfits: whether the search has passed the best of that curve.
+        staff: how workers and driver are doing; None where the run is not at work.
     """
 
     batch: int = 0
@@ -71,3 +97,14 @@ class Progress:
     seconds_left: float | None = None
     validation: tuple[Point, ...] | None = None
     overfits: bool = False
+    staff: Staff | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what the store keeps of it, batch by batch; its state has the curve, its `meta` the staff."""
+        left_out = ("validation", "overfits", "staff")
+        told = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in left_out}
+        best = [
+            {"id": one.id, "score": one.score, "size": one.size, "state_buffers": one.state_buffers}
+            for one in self.best
+        ]
+        return {**told, "best": best}

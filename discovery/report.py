@@ -12,7 +12,7 @@ from archive.lineage import ancestors
 from archive.records import ProgramRecord
 from archive.store import Store
 from discovery.config import Config
-from discovery.run import axes, stored_config
+from discovery.run import WORKERS, axes, stored_config
 from discovery.validation import FIGURE, Curve, Point
 from evaluators.domain import Domain, load
 from evaluators.forms import canonical_graph, canonical_text
@@ -33,7 +33,10 @@ def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
         program, its score in the search (`score`) and on the larger tasks (`validation`; None where `status` is not
         ok). `validated` is what it comes to: its best point (`best`), whether the search overfits (`overfits`), whether
         the curve ended the run (`ended`), and its own steps, which are none of the search's (`steps`). Both are None
-        where there is no validation.
+        where there is no validation. `workers` tells how the workers did when the run was last at work, None before
+        that: those `alive` and `wanted`, for each the share of its time that it was `busy`, units `waiting` and
+        `under_way`, workers `lost`, units `repeated`, seconds `waited` for workers, `driver_load` as a share of the
+        time, and `remarks`.
 
     Raises:
         ValueError: no run folder, damaged, or of a newer version.
@@ -45,7 +48,7 @@ def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
         figures: dict[str, Any] = store.progress(last)[last] if last >= 0 else {}
         grid = archive_of(store, config, domain)
         statistics = grid.statistics(config.archive.qd_offset)
-        best = [_elite(store, elite, domain) for elite in grid.ranked()[:top]]
+        best = [_elite(store, elite, domain) for elite in grid.ranked(top)]
         counters: dict[str, int] = store.state().get("counters", {})
         curve = curve_of(store, config)
         return {
@@ -78,6 +81,7 @@ def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
             "steps": figures.get("steps", 0),
             "seconds": figures.get("seconds", 0.0),
             "seconds_by_part": figures.get("seconds_by_part", {}),
+            "workers": store.meta.get(WORKERS),
             "counterfactual": {
                 key.partition(".")[2]: count for key, count in counters.items() if key.startswith("counterfactual.")
             },

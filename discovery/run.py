@@ -9,12 +9,13 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from archive.cache import Hit, Layer
-from archive.evaluation import Status
+from archive.cache import Hit
+from archive.evaluation import Evaluation, Status
 from archive.folder import StoreError
 from archive.store import Store
 from discovery.budget import Budget, parse_budget
@@ -22,17 +23,22 @@ from discovery.config import Config
 from discovery.config_file import build, dump
 from discovery.device import cache_folder, configure, describe
 from discovery.executors import Executor, Finished, make_executor
+from discovery.figures import BEST, figures
 from discovery.plan import Plan
-from discovery.progress import Best, Progress
+from discovery.progress import Best, Progress, Staff
 from discovery.search import Search, axes
 from discovery.settings import read_yaml
 from discovery.starts import load_starts
 from discovery.validation import FIGURE, Point, figure_of, validator
-from discovery.worker import Bred, BreedUnit, EvaluateUnit, Judged, Worker
+from discovery.worker import Bred, BreedUnit, Judged, ValidateUnit, Worker, failed
 from evaluators.domain import load as load_domain
 
-UNIT_SECONDS = 0.1
-"""What a unit of work should take: long enough that its way to a worker does not count."""
+WORKERS = "workers"
+"""Key in the store's `meta` of how the workers are doing: it is no part of a batch, and changes where none ends."""
+TOLD_EVERY = 5.0
+"""Seconds between two writings of it."""
+WRITTEN_EVERY = 0.25
+"""Seconds between two writings of the best programs for people: one takes as long as the merge of many candidates."""
 
 
 @dataclass
@@ -72,9 +78,11 @@ class Run:
         """Private: `create` and `resume` make runs."""
         self.config, self.store, self.folder = config, store, store.folder
         self._batches: dict[int, _Batch] = {}
-        self._evaluation_seconds = 0.05
         self._is_untried = is_new
         self._validating: Point | None = None  # what a worker judges for the validation curve
+        self._told = float("-inf")  # when the store was last told of the workers
+        self._best: tuple[Best, ...] = ()  # as they were shown last
+        self._written = float("-inf")
         self._restore()
 
     def _restore(self) -> None:
@@ -164,29 +172,37 @@ class Run:
         watch: Callable[[Progress], None] | None = None,
         stop: threading.Event | None = None,
         executor: Executor | None = None,
+        address: str | None = None,
+        gpus_per_worker: float = 0.0,
     ) -> Summary:
         """Searches until the budget is used up or `stop` is set.
 
         Args:
-            workers: processes that share the work; None means one a core, 1 works in this process.
+            workers: processes that share the work; None means one a core or all that a cluster has room for, 1 works
+                in this process.
             watch: called after every merged batch.
             stop: when set, no further batch is begun; those under way are merged.
             executor: where units run, instead of `workers`; it must be idle and stays open.
+            address: a Ray cluster to join, `HOST:PORT` or `auto`; None works on this machine.
+            gpus_per_worker: share of a GPU that each worker gets, or a whole number of them.
 
         Raises:
-            ValueError: the store can't be written, workers die, a task can't be judged; all merged batches are safe.
+            ValueError: the store can't be written, workers can't start, a task can't be judged; all merged batches are
+                safe.
         """
         if self._is_finished(0.0):  # before workers start for nothing
             return self._end(1)
         self.store.set_meta("finished", False)
         began = time.perf_counter()
         try:
-            pool = executor or pool_of(self.config, self.search.starts, self.proposer, workers)
+            pool = executor or pool_of(
+                self.config, self.search.starts, self.proposer, workers, address, gpus_per_worker
+            )
             try:
                 pool.warm_up()
                 self._is_untried = False
                 self._seconds["warm_up"] += time.perf_counter() - began
-                self._loop(pool, began, watch, stop or threading.Event())
+                self._tell(self._loop(pool, began, watch, stop or threading.Event()))
             finally:
                 if executor is None:
                     pool.close()
@@ -204,13 +220,21 @@ class Run:
     def _end(self, workers: int) -> Summary:
         finished = self._is_finished(0.0)
         self.store.set_meta("finished", finished)
-        return Summary(self.folder, self.progress(time.perf_counter(), workers), finished)
+        self._written = float("-inf")
+        return Summary(self.folder, self._shown(figures(self.search, self._worked, self._seconds, workers)), finished)
 
     def _loop(
         self, pool: Executor, began: float, watch: Callable[[Progress], None] | None, stop: threading.Event
-    ) -> None:
+    ) -> Staff:
+        """Works until nothing is under way any more; returns how the workers did."""
         search = self.search
         next_batch = search.merged + 1
+        start, waited = time.perf_counter(), pool.load().waited
+
+        def staff() -> Staff:
+            load, elapsed = pool.load(), max(1e-9, time.perf_counter() - start)
+            return Staff(load, max(0.0, 1.0 - (load.waited - waited) / elapsed))
+
         under_way = self._begin_validation(pool, began, stop)
         while True:
             while next_batch <= search.merged + self.config.lag and not (
@@ -219,13 +243,20 @@ class Run:
                 under_way += self._begin(next_batch, pool)
                 next_batch += 1
             if under_way == 0:
-                return
+                return staff()
             under_way += self._take(pool.next(), pool) - 1
             while self._is_complete(search.merged + 1):
-                self._merge(search.merged + 1, began, pool.workers)
+                progress = self._merge(search.merged + 1, began, pool.workers)
                 under_way += self._begin_validation(pool, began, stop)
                 if watch is not None:
-                    watch(self.progress(began, pool.workers))
+                    watch(replace(self._shown(progress), staff=staff()))
+            if time.perf_counter() - self._told >= TOLD_EVERY:
+                self._tell(staff())
+
+    def _tell(self, staff: Staff) -> None:
+        """Tells the store, for those who look, how the workers are doing."""
+        self.store.set_meta(WORKERS, staff.to_json())
+        self._told = time.perf_counter()
 
     def _is_finished(self, elapsed: float, next_batch: int | None = None) -> bool:
         batch = self.search.merged + 1 if next_batch is None else next_batch
@@ -239,59 +270,49 @@ class Run:
     def _begin(self, number: int, pool: Executor) -> int:
         """Hands a batch to the workers to be bred; returns the number of units."""
         plan = self.search.plan(number)
-        batch = self._batches[number] = _Batch(plan)
-        slots = len(plan.parents)
-        size = -(-slots // pool.workers)
-        for first in range(0, slots, size):
-            chosen = tuple(range(first, min(first + size, slots)))
-            parents = tuple(plan.parents[slot] for slot in chosen)
-            texts = {id: self.search.text(id) for id in sorted(set(parents))}
-            pool.submit(BreedUnit(number, chosen, parents, texts))
-            batch.missing += 1
-        return batch.missing
+        self._batches[number] = _Batch(plan, missing=len(plan.parents))
+        for slot, parent in enumerate(plan.parents):
+            # first: breeding takes little, and what is bred keeps the workers busy
+            pool.submit(BreedUnit(number, slot, parent, self.search.text(parent)), first=True)
+        return len(plan.parents)
 
     def _begin_validation(self, pool: Executor, began: float, stop: threading.Event) -> int:
         """Hands the program that the validation curve waits for to a worker, once; returns the number of units."""
-        item, batch = self.search.validation(), self.search.merged
-        if item is None or self._validating == self.search.curve.under_way:
+        unit = self.search.validation()
+        if unit is None or self._validating == self.search.curve.under_way:
             return 0
         ends = stop.is_set() or self._is_finished(time.perf_counter() - began)
         if ends and not any(map(self.search.curve.is_turn, self._batches)):
             return 0  # no batch will need it
         self._validating = self.search.curve.under_way
-        pool.submit(EvaluateUnit(batch, (item,)))
+        pool.submit(unit)
         return 1
 
-    def _take_validation(self, finished: Finished) -> None:
+    def _take_validation(self, evaluation: Evaluation) -> None:
         """Takes the figure of the validation curve; stored at once, for its merge may be far."""
-        (result,), point = finished.results, self._validating
-        self._seconds["validate"] += finished.seconds
-        if isinstance(result, Judged) and point is not None:
-            figure = figure_of(result.evaluation)
-            self.search.curve.receive(point.batch, figure)
-            if result.evaluation.status is not Status.FAULT:
-                self.store.set_meta(FIGURE, [point.batch, *figure])
+        if self._validating is not None:
+            figure = figure_of(evaluation)
+            self.search.curve.receive(self._validating.batch, figure)
+            if evaluation.status is not Status.FAULT:
+                self.store.set_meta(FIGURE, [self._validating.batch, *figure])
 
     def _take(self, finished: Finished, pool: Executor) -> int:
         """Puts a result where it belongs; returns the number of new units."""
         unit = finished.unit
-        if isinstance(unit, EvaluateUnit) and unit.items[0].validation:
-            self._take_validation(finished)
+        result: Any = failed(unit, self.config.batch, finished.fault) if finished.fault else finished.results
+        if isinstance(unit, ValidateUnit):
+            self._seconds["validate"] += finished.seconds
+            self._take_validation(result.evaluation)
             return 0
         batch = self._batches[unit.batch]
         batch.missing -= 1
-        for result in finished.results:
-            if isinstance(result, Bred):
-                batch.bred[result.id] = result
-            else:
-                batch.judged[result.behaviour, result.evaluation.replicate] = result
-        if isinstance(unit, EvaluateUnit):
-            self._seconds["evaluate"] += finished.seconds
-            mean = finished.seconds / max(1, len(unit.items))
-            self._evaluation_seconds += 0.1 * (mean - self._evaluation_seconds)
-            return 0
-        self._seconds["propose"] += finished.seconds
-        return self._admit_ready(pool)
+        if isinstance(unit, BreedUnit):
+            self._seconds["propose"] += finished.seconds
+            batch.bred[result.id] = result
+            return self._admit_ready(pool)
+        self._seconds["evaluate"] += finished.seconds
+        batch.judged[result.behaviour, result.evaluation.replicate] = result
+        return 0
 
     def _admit_ready(self, pool: Executor) -> int:
         """Looks up the batches that are bred, strictly in order; returns the number of new units."""
@@ -299,12 +320,11 @@ class Run:
         while (batch := self._batches.get(self.search.cache.last_batch + 1)) and (
             len(batch.bred) == len(batch.plan.parents)
         ):
-            batch.hits, items = self.search.admit(batch.plan, batch.candidates())
-            size = max(1, min(len(items), round(UNIT_SECONDS / self._evaluation_seconds)))
-            for first in range(0, len(items), size):
-                pool.submit(EvaluateUnit(batch.plan.batch, tuple(items[first : first + size])))
-                batch.missing += 1
-                units += 1
+            batch.hits, asked = self.search.admit(batch.plan, batch.candidates())
+            for unit in asked:
+                pool.submit(unit)
+            batch.missing += len(asked)
+            units += len(asked)
         return units
 
     def _is_complete(self, number: int) -> bool:
@@ -313,60 +333,29 @@ class Run:
             return False
         return batch is not None and batch.hits is not None and batch.missing == 0
 
-    def _merge(self, number: int, began: float, workers: int) -> None:
-        """Merges a batch, in one transaction."""
+    def _merge(self, number: int, began: float, workers: int) -> Progress:
+        """Merges a batch, in one transaction; returns what the run has come to."""
         start = time.perf_counter()
         batch = self._batches.pop(number)
         merged = self.search.merge(batch.plan, batch.candidates(), batch.hits or (), batch.judged)
         self._seconds["merge"] += time.perf_counter() - start
         start = time.perf_counter()
-        progress = asdict(self._progress(began, workers, self.search.best(3)))
-        del progress["validation"], progress["overfits"]  # the state has the curve
-        for best in progress["best"]:
-            del best["text"]
-        self.store.commit(replace(merged, progress=progress))
+        progress = figures(self.search, self._worked + start - began, self._seconds, workers)
+        self.store.commit(replace(merged, progress=progress.to_json()))
         self._seconds["store"] += time.perf_counter() - start
+        return progress
 
-    # --- figures -------------------------------------------------------------------------------------------------
-
-    def progress(self, began: float, workers: int = 1) -> Progress:
-        """Returns the state of the run; `began` is when this call of `execute` began (perf_counter)."""
-        progress = self._progress(began, workers, self.search.best(3, with_text=True))
-        if self.config.validation.every is None:
-            return progress
-        return replace(progress, validation=self.search.curve.known, overfits=self.search.curve.overfits)
-
-    def _progress(self, began: float, workers: int, best: Sequence[Best]) -> Progress:
-        counters, budget = self.search.counters, self.config.budget
-        statistics = self.search.grid.statistics(self.config.archive.qd_offset)
-        seconds = self._worked + time.perf_counter() - began
-        if budget.candidates is not None:
-            share = min(1.0, counters["candidates"] / budget.candidates)
-            left = seconds * (1.0 / share - 1.0) if share > 0.0 else None
-        else:
-            share = min(1.0, seconds / (budget.seconds or 1.0))
-            left = max(0.0, (budget.seconds or 0.0) - seconds)
-        if self.search.curve.last is not None and self.search.merged >= self.search.curve.last:
-            share, left = 1.0, 0.0
-        return Progress(
-            batch=self.search.merged,
-            candidates=counters["candidates"],
-            evaluations=counters["evaluations"],
-            invalid=counters["invalid"],
-            hits={layer.value: counters[f"hit.{layer.value}"] for layer in Layer},
-            hurdled=counters["hurdled"],
-            failures={k.partition(".")[2]: n for k, n in sorted(counters.items()) if k.startswith("failed.")},
-            elites=statistics.elites,
-            cells=statistics.cells,
-            coverage=statistics.coverage,
-            qd_score=statistics.qd_score,
-            best=tuple(best),
-            steps=counters["steps"],
-            seconds=seconds,
-            seconds_by_part=dict(self._seconds),
-            workers=workers,
-            share_done=share,
-            seconds_left=left,
+    def _shown(self, progress: Progress) -> Progress:
+        """The progress with the validation curve and the texts of the best, known once their batch is in the store."""
+        now, ends = time.perf_counter(), progress.share_done == 1.0
+        if ends or now - self._written >= WRITTEN_EVERY:
+            self._best, self._written = self.search.best(BEST, with_text=True), now
+        curve = self.search.curve if self.config.validation.every is not None else None
+        return replace(
+            progress,
+            best=self._best,
+            validation=curve and curve.known,
+            overfits=curve is not None and curve.overfits,
         )
 
 
@@ -375,16 +364,24 @@ def stored_config(store: Store) -> Config:
     return build(read_yaml(store.meta["config"], str(store.folder)), str(store.folder))
 
 
-def pool_of(config: Config, starts: Sequence[str], proposer: str, workers: int | None = None) -> Executor:
+def pool_of(
+    config: Config,
+    starts: Sequence[str],
+    proposer: str,
+    workers: int | None = None,
+    address: str | None = None,
+    gpus_per_worker: float = 0.0,
+) -> Executor:
     """Returns the workers of a search.
 
     Args:
         config: configuration of the run.
         starts: texts of the start programs.
         proposer: name of the proposer.
-        workers: processes that share the work; None takes the configuration's, or one a core.
+        workers: processes that share the work; None takes the configuration's, or as many as there is room for.
+        address: a Ray cluster to join; None works on this machine.
+        gpus_per_worker: GPUs of each worker.
     """
     cache = str(cache_folder() / "baselines")
-    return make_executor(
-        config.workers if workers is None else workers, partial(Worker, config, tuple(starts), proposer, cache)
-    )
+    make = partial(Worker, config, tuple(starts), proposer, cache)
+    return make_executor(config.workers if workers is None else workers, make, address, gpus_per_worker, config.guard)

@@ -21,12 +21,12 @@ from archive.grid import Grid
 from archive.records import MergedBatch, ProgramRecord
 from archive.store import Store
 from discovery.config import Config, options
+from discovery.islands import Islands
 from discovery.plan import Hurdles, Plan, make_plan
-from discovery.population import Population
 from discovery.progress import Best
 from discovery.strategies import Scored
 from discovery.validation import FIGURE, Curve
-from discovery.worker import Bred, Item, Judged
+from discovery.worker import Bred, EvaluateUnit, Judged, ValidateUnit
 from evaluators.domain import VALIDATION_REPLICATE, Domain
 from evaluators.domain import load as load_domain
 from primitives.emit.text import emit_text
@@ -67,8 +67,8 @@ class Search:
         self.starts: tuple[str, ...] = tuple(store.meta["starts"])
         self.grid = Grid(axes(config, self.domain), config.archive.depth, config.archive.pessimism)
         self.cache = Cache(config.cache.entries)
-        self.population = Population(config, self.grid, len(self.starts))
-        self.proposer = self.population.strategy.proposer or config.proposer.name
+        self.islands = Islands(config, self.grid, len(self.starts))
+        self.proposer = self.islands.of(0).strategy.proposer or config.proposer.name
         self.curve = Curve(config)
         self.counters: Counter[str] = Counter()
         self.merged = -1
@@ -77,7 +77,9 @@ class Search:
         self._hurdles = Hurdles(config, len(self.domain.stages(options(config))))
         self._evaluations: dict[int, tuple[Evaluation, ...]] = {}
         # the first `lag` batches are bred before there is an archive
-        self._plans = {b: make_plan(config, b, self.population, self._hurdles.thresholds()) for b in range(config.lag)}
+        self._plans = {
+            b: make_plan(config, b, self.islands.of(b), self._hurdles.thresholds()) for b in range(config.lag)
+        }
         self._restore()
 
     def _restore(self) -> None:
@@ -85,12 +87,11 @@ class Search:
         self.merged = store.last_batch
         if self.merged < 0:
             return
-        self.grid.restore(store.elites())
-        self.cache.restore(store.cache_deltas())
         state = store.state()
+        self.islands.restore(store, state)
+        self.cache.restore(store.cache_deltas())
         self.counters.update(state["counters"])
         self._hurdles.restore(state["hurdles"])
-        self.population.restore(state["population"])
         if "validation" in state:
             self.curve.restore(state["validation"], store.meta.get(FIGURE))
         stored = {batch: Plan.from_json(batch, data) for batch, data in store.plans().items()}
@@ -104,7 +105,7 @@ class Search:
         """Returns what a batch is bred from; it stands since batch `batch - lag` was merged."""
         return self._plans[batch]
 
-    def admit(self, plan: Plan, bred: Sequence[Bred]) -> tuple[list[Hit | None], list[Item]]:
+    def admit(self, plan: Plan, bred: Sequence[Bred]) -> tuple[list[Hit | None], list[EvaluateUnit]]:
         """Looks up the candidates of a batch; batches must come in order.
 
         Args:
@@ -115,13 +116,15 @@ class Search:
             For each candidate the hit or None, and the evaluations to run, those of elites included.
         """
         hits = self.cache.admit(plan.batch, [self._keys(one) for one in bred])
-        items = [
-            Item(one.id, one.text, 0, plan.thresholds, False)
+        units = [
+            EvaluateUnit(plan.batch, one.id, one.text, 0, plan.thresholds, False)
             for one, hit in zip(bred, hits, strict=True)
             if one.status is None and (hit is None or self._is_doubted(one.id, hit))
         ]
-        items += [Item(a.behaviour, self.text(a.program), a.replicate, (), True) for a in plan.again]
-        return hits, items
+        units += [
+            EvaluateUnit(plan.batch, a.behaviour, self.text(a.program), a.replicate, (), True) for a in plan.again
+        ]
+        return hits, units
 
     def _keys(self, one: Bred) -> Keys:
         layers = self.config.cache
@@ -141,12 +144,12 @@ class Search:
             return False
         return np.random.default_rng([self.config.seed, *divmod(id, self.config.batch), 1]).random() < share
 
-    def validation(self) -> Item | None:
+    def validation(self) -> ValidateUnit | None:
         """Returns the evaluation on larger tasks that the validation curve waits for, if there is one."""
         point = self.curve.to_judge()
         if point is None:
             return None
-        return Item(point.behaviour, self.text(point.program), VALIDATION_REPLICATE, (), True, True)
+        return ValidateUnit(point.behaviour, self.text(point.program), VALIDATION_REPLICATE)
 
     # --- after the workers ---------------------------------------------------------------------------------------
 
@@ -176,7 +179,7 @@ class Search:
             self._merge_candidate(one, hit, outcome)
         for again in plan.again:
             self._merge_again(again.behaviour, judged[again.behaviour, again.replicate].evaluation, outcome)
-        self.population.observe(plan.batch, outcome.scored)
+        self.islands.of(plan.batch).observe(plan.batch, outcome.scored)
         curve = self._merge_curve(plan.batch)
         self.merged = plan.batch
         del self._plans[plan.batch]
@@ -184,7 +187,7 @@ class Search:
         self._plans[later] = make_plan(
             self.config,
             later,
-            self.population,
+            self.islands.of(later),
             self._hurdles.thresholds(),
             outcome.new,
             list(self._plans.values()),
@@ -197,11 +200,12 @@ class Search:
             programs=[outcome.programs[id] for id in sorted(outcome.programs)],
             evaluations=outcome.evaluations,
             cells=self.grid.take_changes(),
+            islands=self.islands.take_changes(),
             plans={later: self._plans[later].to_json()},
             state={
                 "counters": dict(self.counters),
                 "hurdles": self._hurdles.state(),
-                "population": self.population.state(),
+                **self.islands.take_state(),
                 **curve,
             },
         )
@@ -223,7 +227,8 @@ class Search:
         if evaluation.status is not Status.OK or evaluation.score is None:
             return
         outcome.scored.append(Scored(one.id, evaluation.score))
-        if self._offer(one, behaviour, evaluation, outcome.batch) or self.population.strategy.keeps_all:
+        strategy = self.islands.of(outcome.batch).strategy
+        if self._offer(one, behaviour, evaluation, outcome.batch) or strategy.keeps_all:
             self._keep(one, behaviour, outcome)
 
     def _merge_behaviour(self, one: Bred, outcome: _Outcome) -> Evaluation:
@@ -259,27 +264,27 @@ class Search:
             self.counters["evaluations"] += 1
             self.counters["reevaluations"] += 1
             self.counters["steps"] += evaluation.steps
-            self.population.update(behaviour, self._score(evaluation))
+            self.islands.update(behaviour, self._score(evaluation))
         outcome.evaluations.append((behaviour, evaluation))
         self._evaluations[behaviour] = (*self._known(behaviour), evaluation)
 
     def _merge_curve(self, batch: int) -> dict[str, Any]:
-        """Ends the batch for population and validation curve; returns what of the curve the store must keep anew."""
-        began_anew, is_turn = self.population.end_batch(batch), self.curve.is_turn(batch)
+        """Ends the batch for islands and validation curve; returns what of the curve the store must keep anew."""
+        began_anew, is_turn = self.islands.end_batch(batch), self.curve.is_turn(batch)
         if is_turn:
             self._record_point()
             then = self.config.validation.then if self.curve.overfits else "continue"
             if then == "stop":
                 self.curve.end(batch)
             elif then == "restart" and not began_anew:
-                self.population.restart(batch)
+                self.islands.restart(batch)
                 began_anew = True
         self.counters["restarts"] += began_anew
         if began_anew:
             self.curve.begin_anew(batch)
         if is_turn:
             # of what is bred from: after a restart the archive's best would still be the one that overfits
-            self.curve.choose(batch, self.counters["candidates"], self.population.grid.best())
+            self.curve.choose(batch, self.counters["candidates"], self.islands.best())
         has_changed = self.config.validation.every is not None and (is_turn or began_anew)
         return {"validation": self.curve.state()} if has_changed else {}
 
@@ -298,7 +303,7 @@ class Search:
         scores = [self._score(e) for e in self._known(behaviour) if e.status is not Status.FAULT]
         descriptors = {**first.descriptors, **one.static}
         cell = self.grid.cell(descriptors)
-        return self.population.offer(batch, Elite.scored(one.id, behaviour, cell, one.size, scores, descriptors))
+        return self.islands.offer(batch, Elite.scored(one.id, behaviour, cell, one.size, scores, descriptors))
 
     def _score(self, evaluation: Evaluation) -> float:
         """What diverges on a new replicate is no better than the worst there can be."""
@@ -365,7 +370,7 @@ class Search:
                 int(elite.descriptors.get("state_buffers", 0)),
                 self._rule(elite.id) if with_text else "",
             )
-            for elite in self.grid.ranked()[:count]
+            for elite in self.grid.ranked(count)
         )
 
 

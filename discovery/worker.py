@@ -60,39 +60,43 @@ class Bred(NamedTuple):
 
 
 class BreedUnit(NamedTuple):
-    """Slots of one batch to breed: candidate ids, their parents' ids and the parents' texts."""
+    """A slot of a batch to breed: the id of its parent, and that one's text."""
 
     batch: int
-    slots: tuple[int, ...]
-    parents: tuple[int, ...]
-    texts: Mapping[int, str]
+    slot: int
+    parent: int
+    text: str
 
 
-class Item(NamedTuple):
+class EvaluateUnit(NamedTuple):
     """One evaluation of a program's text to run.
 
     Args:
+        batch: the batch that waits for it.
         behaviour: whose evaluation it is.
         text: the program.
         replicate: the seed set.
         thresholds: hurdles of the stages.
         final: whether the cheaper stages and the hurdles are skipped.
-        validation: whether the larger tasks judge it.
     """
 
+    batch: int
     behaviour: int
     text: str
     replicate: int
     thresholds: tuple[float, ...]
     final: bool
-    validation: bool = False
 
 
-class EvaluateUnit(NamedTuple):
-    """Evaluations that travel together."""
+class ValidateUnit(NamedTuple):
+    """One evaluation on larger tasks to run, for the validation curve."""
 
-    batch: int
-    items: tuple[Item, ...]
+    behaviour: int
+    text: str
+    replicate: int
+
+
+Unit = BreedUnit | EvaluateUnit | ValidateUnit
 
 
 class Judged(NamedTuple):
@@ -144,29 +148,22 @@ class Worker:
             self._validator.warm_up()
         gc.freeze()  # what is loaded now stays: looking through it for garbage took 4 % of the time of breeding
 
-    def run(self, unit: BreedUnit | EvaluateUnit) -> Finished:
-        """Works off a unit."""
+    def run(self, unit: Unit) -> Finished:
+        """Works off a unit; what breaks in it twice is a fault of its candidate."""
         began = time.perf_counter()
-        results = self._breed(unit) if isinstance(unit, BreedUnit) else [self._judge(item) for item in unit.items]
-        return Finished(unit, results, time.perf_counter() - began)
+        found = _try_twice(self._breed if isinstance(unit, BreedUnit) else self._judge, unit)
+        result = failed(unit, self.config.batch, found) if isinstance(found, str) else found
+        return Finished(unit, result, time.perf_counter() - began)
 
     # --- breeding ------------------------------------------------------------------------------------------------
 
-    def _breed(self, unit: BreedUnit) -> list[Bred]:
-        bred = []
-        for slot, parent in zip(unit.slots, unit.parents, strict=True):
-            id = unit.batch * self.config.batch + slot
-            found = _try_twice(self._breed_one, id, parent, unit.texts[parent], (unit.batch, slot))
-            if isinstance(found, str):
-                found = Bred(id, parent, Status.FAULT, found, None, None, None, 0, {}, "")
-            bred.append(found)
-        return bred
-
-    def _breed_one(self, id: int, parent: int, text: str, seeds: tuple[int, int]) -> Bred:
+    def _breed(self, unit: BreedUnit) -> Bred:
         """Breeds the candidate of a slot; the first slots of a run are the start programs themselves."""
+        id = unit.batch * self.config.batch + unit.slot
         if id < len(self._starts):
             return self.describe(id, None, self._parsed(self._starts[id]))
-        return self.describe(id, parent, self._propose(self._parsed(text), generator(self.config.seed, *seeds)))
+        rng = generator(self.config.seed, unit.batch, unit.slot)
+        return self.describe(id, unit.parent, self._propose(self._parsed(unit.text), rng))
 
     def _propose(self, parent: Program, rng: np.random.Generator) -> Program:
         """Returns a child whose frozen hyper-parameters are the parent's, or the parent where no attempt gave one."""
@@ -198,24 +195,20 @@ class Worker:
 
     # --- judging -------------------------------------------------------------------------------------------------
 
-    def _judge(self, item: Item) -> Judged:
-        graph, _ = self._canonical(self._parsed(item.text))
-        evaluation = _try_twice(self._validate if item.validation else self._evaluate, graph, item)
-        if isinstance(evaluation, str):
-            evaluation = Evaluation(Status.FAULT, None, 0, item.replicate, message=evaluation)
-        return Judged(item.behaviour, evaluation)
+    def _judge(self, unit: EvaluateUnit | ValidateUnit) -> Judged:
+        graph, _ = self._canonical(self._parsed(unit.text))
+        if isinstance(unit, ValidateUnit):
+            return Judged(unit.behaviour, self._validate(graph, unit))
+        stages = range(self._final, self._final + 1) if unit.final else None
+        evaluation = self.evaluator.evaluate(graph, unit.replicate, unit.thresholds, stages)
+        self._refuse_unusable(evaluation, unit.replicate, {**evaluation.descriptors, **self._static(graph)})
+        return Judged(unit.behaviour, evaluation)
 
-    def _evaluate(self, graph: Graph, item: Item) -> Evaluation:
-        stages = range(self._final, self._final + 1) if item.final else None
-        evaluation = self.evaluator.evaluate(graph, item.replicate, item.thresholds, stages)
-        self._refuse_unusable(evaluation, item.replicate, {**evaluation.descriptors, **self._static(graph)})
-        return evaluation
-
-    def _validate(self, graph: Graph, item: Item) -> Evaluation:
+    def _validate(self, graph: Graph, unit: ValidateUnit) -> Evaluation:
         if self._validator is None:
             raise ValueError("validation must be in the configuration, got none; set validation.every")
-        evaluation = self._validator.evaluate(graph, item.replicate)
-        _refuse_scores(evaluation, item.replicate)
+        evaluation = self._validator.evaluate(graph, unit.replicate)
+        _refuse_scores(evaluation, unit.replicate)
         return evaluation
 
     def _refuse_unusable(self, evaluation: Evaluation, replicate: int, descriptors: Mapping[str, float]) -> None:
@@ -224,6 +217,21 @@ class Worker:
         missing = [name for name in self._axes if isnan(descriptors.get(name, nan))]
         if evaluation.status is Status.OK and missing:
             raise ValueError(f"every axis of the archive must have a value, got none for {', '.join(missing)}")
+
+
+def failed(unit: Unit, batch: int, message: str) -> Bred | Judged:
+    """Returns what a unit gives that can't be worked off: a fault of its candidate, which is never cached.
+
+    Args:
+        unit: the unit.
+        batch: candidates in a batch.
+        message: why, one line.
+    """
+    message = " ".join(message.split())[:LONGEST_MESSAGE]
+    if isinstance(unit, BreedUnit):
+        id = unit.batch * batch + unit.slot
+        return Bred(id, unit.parent, Status.FAULT, message, None, None, None, 0, {}, "")
+    return Judged(unit.behaviour, Evaluation(Status.FAULT, None, 0, unit.replicate, message=message))
 
 
 def _refuse_scores(evaluation: Evaluation, replicate: int) -> None:
@@ -237,7 +245,7 @@ def _refuse_scores(evaluation: Evaluation, replicate: int) -> None:
 
 
 def _try_twice(action: Callable[..., Result], *args: Any) -> Result | str:
-    """Returns what the action gives or, where it raised twice, the error in one line."""
+    """Returns what the action gives or, where it raised twice, the error in words."""
     try:
         return action(*args)
     except Exception:  # noqa: BLE001  (whatever breaks here must not take the run along)
@@ -245,4 +253,4 @@ def _try_twice(action: Callable[..., Result], *args: Any) -> Result | str:
     try:
         return action(*args)
     except Exception as error:  # noqa: BLE001
-        return " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_MESSAGE]
+        return f"{type(error).__name__}: {error}"

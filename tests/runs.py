@@ -8,6 +8,7 @@ from typing import Any
 
 from discovery.config import Config
 from discovery.config_file import build
+from discovery.executors import Load
 from discovery.run import Run
 from discovery.worker import Worker
 
@@ -16,7 +17,7 @@ TABLES = {
     "programs": "*",
     # all but the seconds
     "evaluations": "behaviour, replicate, status, stage, score, tasks, descriptors, stage_scores, steps, message",
-    "elites": "*",
+    "elites": "cell, rank, id, behaviour, size, count, mean, m2, descriptors",
     "plans": "*",
     "state": "*",
 }
@@ -42,12 +43,16 @@ def contents(folder: Any) -> dict[str, Any]:
     db = sqlite3.connect(folder / "run.sqlite")
     try:
         held = {name: db.execute(f"SELECT {columns} FROM {name}").fetchall() for name, columns in TABLES.items()}
+        held["elites"] = db.execute(f"SELECT {TABLES['elites']} FROM elites WHERE grid = 0").fetchall()
+        held["islands"] = db.execute("SELECT * FROM elites WHERE grid > 0").fetchall()
     finally:
         db.close()
     for place, (batch, progress, delta) in enumerate(held["batches"]):
         figures = json.loads(progress)
         held["batches"][place] = (batch, {key: figures[key] for key in figures if key not in TIMED}, delta)
-    return {name: sorted(rows, key=lambda row: row[:2]) for name, rows in held.items()}
+    return {
+        name: sorted(rows, key=lambda row: row[:3] if name == "islands" else row[:2]) for name, rows in held.items()
+    }
 
 
 def counters(folder: Any) -> dict[str, int]:
@@ -82,7 +87,7 @@ class Disorderly:
     def warm_up(self) -> None:
         """Has nothing to warm."""
 
-    def submit(self, unit: Any) -> None:
+    def submit(self, unit: Any, first: bool = False) -> None:
         """Takes a unit."""
         self.submitted.append(unit)
         self._waiting.append(unit)
@@ -91,6 +96,10 @@ class Disorderly:
         """Works off the chosen unit on any worker."""
         unit = self._waiting.pop(self._choose(len(self._waiting)))
         return self._workers[len(self.submitted) % self.workers].run(unit)
+
+    def load(self) -> Load:
+        """Has little to tell."""
+        return Load(self.workers, self.workers, (), len(self._waiting))
 
     def close(self) -> None:
         """Forgets what waits."""

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ from runs import configuration, contents, execute
 from archive.store import Store
 from discovery.config_file import build, dump
 from discovery.executors.in_process import InProcess
+from discovery.executors.queue import Queue
 from discovery.run import Run, pool_of
-from discovery.worker import BreedUnit, EvaluateUnit, Item, Worker
+from discovery.worker import BreedUnit, EvaluateUnit, Worker
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,12 +29,13 @@ def texts_of(config, folder):
         return run.search.starts
 
 
-def bred_by(worker, *unit) -> list[Any]:
-    return list(worker.run(BreedUnit(*unit)).results)
+def bred_by(worker, batch, slots, parents, texts) -> list[Any]:
+    units = [BreedUnit(batch, slot, parent, texts[parent]) for slot, parent in zip(slots, parents, strict=True)]
+    return [worker.run(pickle.loads(pickle.dumps(unit))).results for unit in units]
 
 
-def judged_by(worker, *items) -> list[Any]:
-    return list(worker.run(EvaluateUnit(0, items)).results)
+def judged_by(worker, *units) -> list[Any]:
+    return [worker.run(pickle.loads(pickle.dumps(unit))).results for unit in units]
 
 
 # --- workers ----------------------------------------------------------------------------------------------------------
@@ -44,19 +45,29 @@ def test_units_and_results_travel(tmp_path):
     config = configuration()
     starts = texts_of(config, tmp_path / "run")
     workers = [Worker(config, starts, "mutation", None) for _ in range(2)]
-    texts = dict(enumerate(starts))
-    unit = BreedUnit(3, (0, 1, 5), (0, 1, 0), texts)
-    bred = bred_by(workers[0], *unit)
-    assert bred_by(workers[1], *pickle.loads(pickle.dumps(unit))) == bred, "a worker's past decides nothing"
+    asked = 3, (0, 1, 5), (0, 1, 0), dict(enumerate(starts))
+    bred = bred_by(workers[0], *asked)
+    assert bred_by(workers[1], *asked) == bred, "a worker's past decides nothing"
     assert [one.id for one in bred] == [48, 49, 53]
     assert [one.parent for one in bred] == [0, 1, 0]
-    assert bred_by(workers[0], *unit) == bred
-    apart = [bred_by(workers[0], 3, (slot,), (parent,), texts)[0] for slot, parent in ((5, 0), (1, 1), (0, 0))]
-    assert apart[::-1] == bred, "how slots are put together does not either"
-    items = [Item(one.id, one.text, 0, (), False) for one in bred if one.status is None]
-    for item, one in zip(items, judged_by(workers[1], *pickle.loads(pickle.dumps(items))), strict=True):
-        again = judged_by(workers[0], item)[0]
+    assert bred_by(workers[0], *asked) == bred
+    assert bred_by(workers[0], 3, (5, 1, 0), (0, 1, 0), asked[-1])[::-1] == bred, "nor does what came before"
+    units = [EvaluateUnit(3, one.id, one.text, 0, (), False) for one in bred if one.status is None]
+    for unit, one in zip(units, judged_by(workers[1], *units), strict=True):
+        again = judged_by(workers[0], unit)[0]
         assert again.evaluation.score == one.evaluation.score, "a worker's past decides nothing here either"
+
+
+def test_urgent_units_come_first_and_in_order():
+    queue = Queue()
+    for number in range(3):
+        queue.put(number)
+        queue.put(-number, first=True)
+    out = [queue.take() for _ in range(2)]
+    queue.put_back(out)
+    assert len(queue) == 6
+    assert queue.head() == 0
+    assert [queue.take() for _ in range(6)] == [0, -1, -2, 0, 1, 2]
 
 
 def test_the_first_candidates_of_a_run_are_the_start_programs(tmp_path):
@@ -82,31 +93,24 @@ def test_one_worker_is_this_process(tmp_path):
 
 @pytest.mark.ray
 def test_ray_gives_the_archive_of_one_process_whoever_dies(tmp_path, capfd):
-    from discovery.executors.ray_local import ATTEMPTS, RayLocal
-
-    changes = {"validation": {"every": 3, "patience": 1, "then": "restart"}}
+    changes = {"validation": {"every": 3, "patience": 1, "then": "restart"}, "islands": 2, "migration": {"every": 4}}
     whole = execute(configuration(**changes), tmp_path / "whole")
     graves = tmp_path / "graves"
     graves.mkdir()
-    deaths = ATTEMPTS + 1
-    handler = signal.getsignal(signal.SIGTERM)
-    config = configuration(**changes, evaluation={"deaths": deaths, "graves": str(graves)})
+    handler, path = signal.getsignal(signal.SIGTERM), os.environ.get("PYTHONPATH")
+    config = configuration(**changes, evaluation={"deaths": 3, "graves": str(graves)})
     with Run.create(config, tmp_path / "run") as run:
-        pool = RayLocal(2, partial(Worker, config, run.search.starts, run.proposer, None))
+        pool = pool_of(config, run.search.starts, run.proposer, 2)
         try:
             assert signal.getsignal(signal.SIGTERM) is handler
-            assert "PYTHONPATH" not in os.environ or str(ROOT / "tests") not in os.environ["PYTHONPATH"].split(":")
+            assert os.environ.get("PYTHONPATH") == path
             with pytest.raises(ValueError, match=r"a run must have a Ray of its own.*call ray.shutdown\(\) first"):
-                RayLocal(2, partial(Worker, config, run.search.starts, run.proposer, None))
-            pool.warm_up()
-            item = Item(0, run.search.starts[0], 0, (), False)
-            pool.submit(EvaluateUnit(0, (item,) * 10))  # one evaluation in ten is deadly
-            with pytest.raises(ValueError, match=f"got {ATTEMPTS} that died of one unit .*then resume"):
-                pool.next()
-            assert len(list(graves.iterdir())) == ATTEMPTS
+                pool_of(config, run.search.starts, run.proposer, 2)
             run.execute(executor=pool)
-            assert len(list(graves.iterdir())) == deaths, "a worker died on the way"
-            assert not pool._failures
+            assert len(list(graves.iterdir())) == 3, "workers died on the way"
+            load = pool.load()
+            assert (load.lost, load.waiting, load.under_way) == (3, 0, 0)
+            assert load.repeated >= 3
         finally:
             pool.close()
     assert contents(tmp_path / "run") == whole

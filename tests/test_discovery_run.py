@@ -288,8 +288,8 @@ def test_a_store_without_a_parent_is_damaged(tmp_path):
 def test_a_stored_configuration_of_another_version_is_told(tmp_path):
     execute(configuration(budget=16), tmp_path / "run")
     with Store.open(tmp_path / "run") as store:
-        store.set_meta("config", store.meta["config"] + "islands: 4\n")
-    with refused("unknown key 'islands'"):
+        store.set_meta("config", store.meta["config"] + "archipelagos: 4\n")
+    with refused("unknown key 'archipelagos'"):
         Run.resume(tmp_path / "run")
 
 

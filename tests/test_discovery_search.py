@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import toy
-from runs import Disorderly, at_random, configuration, contents, counters, execute
+from runs import Disorderly, at_random, configuration, contents, counters, execute, oldest_first
 
 from archive.evaluation import Evaluation, Status
 from archive.store import Store
 from discovery import search as search_module
+from discovery.executors import Finished
 from discovery.proposers.mutation import Mutation
 from discovery.run import Run
+from discovery.worker import BreedUnit, EvaluateUnit, ValidateUnit
 from primitives.fingerprint import fingerprint
 from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER
@@ -155,9 +157,8 @@ def test_hurdles_are_quantiles_of_what_was_merged_when_the_batch_was_planned(tmp
         run.execute(executor=executor)
     used = {}
     for unit in executor.submitted:
-        for item in getattr(unit, "items", ()):
-            if not item.final:
-                used.setdefault(unit.batch, set()).add(item.thresholds)
+        if isinstance(unit, EvaluateUnit) and not unit.final:
+            used.setdefault(unit.batch, set()).add(unit.thresholds)
     scores = [[] for _ in range(20)]
     for behaviour, replicate, status, *_, stage_scores, _, _ in contents(tmp_path / "run")["evaluations"]:
         if replicate == 0 and json.loads(stage_scores):
@@ -343,6 +344,42 @@ def test_an_evaluation_that_no_archive_can_hold_is_a_fault(tmp_path, monkeypatch
     assert_counts_add_up(counters(tmp_path / "run"), 96)
     assert any(row[2] == "fault" for row in held["evaluations"])
     assert any(row[2] == "ok" for row in held["evaluations"])
+
+
+class Losing(Disorderly):
+    """Workers that some units take with them."""
+
+    def __init__(self, run, loses):
+        super().__init__(run, 2, oldest_first)
+        self._loses = loses
+
+    def next(self):
+        finished = super().next()
+        return Finished(finished.unit, None, 0.0, "3 workers were\nlost") if self._loses(finished.unit) else finished
+
+
+@pytest.mark.parametrize("sort", [BreedUnit, EvaluateUnit])
+def test_a_unit_that_workers_die_of_is_a_fault_of_its_candidate(tmp_path, sort):
+    def loses(unit):
+        at = getattr(unit, "slot", None) or getattr(unit, "behaviour", 0)
+        return isinstance(unit, sort) and at % 5 == 3 and getattr(unit, "replicate", 0) == 0
+
+    with Run.create(configuration(), tmp_path / "run") as run:
+        run.execute(executor=Losing(run, loses))
+        assert not any(b % 16 % 5 == 3 and sort is BreedUnit for b in run.search.cache._layers[0].values())
+    figures = counters(tmp_path / "run")
+    assert_counts_add_up(figures, 320)
+    faults = [row for row in contents(tmp_path / "run")["evaluations"] if row[2] == "fault"]
+    assert len(faults) == figures["failed.fault"] > 20
+    assert {row[9] for row in faults} == {"3 workers were lost"}
+
+
+def test_a_validation_that_workers_die_of_is_a_point_without_a_figure(tmp_path):
+    config = configuration(validation={"every": 4})
+    with Run.create(config, tmp_path / "run") as run:
+        run.execute(executor=Losing(run, lambda unit: isinstance(unit, ValidateUnit)))
+        assert {point.status for point in run.search.curve.points} == {"fault"}
+    assert counters(tmp_path / "run")["validation.faults"] > 0
 
 
 def test_a_proposer_that_raises_costs_one_candidate(tmp_path, monkeypatch):

@@ -215,7 +215,7 @@ def test_a_population_that_overfits_begins_anew_and_the_archive_stays(tmp_path):
     with Run.create(
         searched(budget=480, validation={"every": 2, "patience": 1, "then": "restart"}), tmp_path / "a"
     ) as run:
-        people, one = run.search.population, run.search.curve
+        people, one = run.search.islands.of(0), run.search.curve
 
         def watch(progress):
             firsts.setdefault(people._first, (progress.batch, len(run.search.grid.elites())))

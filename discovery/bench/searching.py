@@ -7,11 +7,11 @@ from pathlib import Path
 
 from discovery.budget import Budget
 from discovery.config import Config
-from discovery.executors import Executor, Finished
+from discovery.executors import Executor, Finished, Load
 from discovery.progress import Progress
 from discovery.run import Run, pool_of
 from discovery.starts import load_starts
-from discovery.worker import Bred, BreedUnit, EvaluateUnit
+from discovery.worker import BreedUnit, EvaluateUnit, Unit
 
 
 def searches(config: Config, seconds: float) -> dict[str, float]:
@@ -84,23 +84,31 @@ class _Recorder:
     """
 
     def __init__(self, inner: Executor) -> None:
-        self._inner, self.workers = inner, inner.workers
+        self._inner = inner
         self._fingerprints: dict[int, int | None] = {}
         self.behaviours: set[int | None] = set()
+
+    @property
+    def workers(self) -> int:
+        return self._inner.workers
 
     def warm_up(self) -> None:
         self._inner.warm_up()
 
-    def submit(self, unit: BreedUnit | EvaluateUnit) -> None:
-        self._inner.submit(unit)
+    def submit(self, unit: Unit, first: bool = False) -> None:
+        self._inner.submit(unit, first)
 
     def next(self) -> Finished:
         finished = self._inner.next()
-        if isinstance(finished.unit, BreedUnit):
-            self._fingerprints.update((one.id, one.functional) for one in finished.results if isinstance(one, Bred))
-        else:
-            self.behaviours.update(self._fingerprints[i.behaviour] for i in finished.unit.items if not i.final)
+        unit = finished.unit
+        if isinstance(unit, BreedUnit) and not finished.fault:
+            self._fingerprints[finished.results.id] = finished.results.functional
+        elif isinstance(unit, EvaluateUnit) and not unit.final:
+            self.behaviours.add(self._fingerprints[unit.behaviour])
         return finished
+
+    def load(self) -> Load:
+        return self._inner.load()
 
     def close(self) -> None:
         self._inner.close()

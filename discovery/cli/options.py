@@ -16,7 +16,25 @@ Overrides = Annotated[
 
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Processes that share the work; 1 runs in process. Default: one a core."),
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Processes that share the work; 1 runs in process. Default: one a core, or all that a cluster holds.",
+    ),
+]
+
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT", help="Ray cluster to join; `auto` is the one that this machine or this job belongs to."
+    ),
+]
+
+Gpus = Annotated[
+    float,
+    typer.Option(
+        "--gpus-per-worker", min=0.0, metavar="X", help="GPUs that each worker gets: a share (0.25) or a whole number."
+    ),
 ]
 
 ConfigSource = Annotated[

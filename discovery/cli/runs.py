@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from discovery.budget import parse_budget
-from discovery.cli.options import Json, Overrides, RunFolder, Workers
+from discovery.cli.options import Address, Gpus, Json, Overrides, RunFolder, Workers
 from discovery.cli.output import INTERRUPTED, console, key_text, print_facts, print_json, print_table, remark, say
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def run(
     overrides: Overrides = None,
     budget: _Budget = None,
     workers: Workers = None,
+    address: Address = None,
+    gpus_per_worker: Gpus = 0.0,
     promote: Annotated[
         bool,
         typer.Option("--promote", help="Show the validation curve while it searches, then `pride promote` the run."),
@@ -61,6 +63,7 @@ def run(
       pride run configs/optimizers.yaml --budget 36h --out runs/long
       pride run optimizers --set seed=1 --set archive.depth=5 --budget 20000
       pride run optimizers --budget 1h --promote --set validation.then=stop
+      pride run optimizers --address auto --workers 100 --gpus-per-worker 0.25 --set islands=4
     """
     from discovery.config_file import find_config, load_config
     from discovery.imports import check_imports
@@ -79,7 +82,8 @@ def run(
     domain = load(config.domain)
     for line in slow_sources(config.start or domain.start, domain):
         remark(line)
-    stopped = _search(Run.create(config, folder), folder, workers or config.workers)
+    place = {"workers": workers or config.workers, "address": address, "gpus_per_worker": gpus_per_worker}
+    stopped = _search(Run.create(config, folder), folder, place)
     if stopped or not (promote and as_json):
         _finish(folder, stopped, as_json)
     if promote:
@@ -116,6 +120,8 @@ def resume(
     folder: RunFolder,
     budget: _Budget = None,
     workers: Workers = None,
+    address: Address = None,
+    gpus_per_worker: Gpus = 0.0,
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was stopped, killed or came to its end.
@@ -131,7 +137,8 @@ def resume(
     check_imports()
     from discovery.run import Run
 
-    stopped = _search(Run.resume(folder, parse_budget(budget) if budget is not None else None), folder, workers)
+    place = {"workers": workers, "address": address, "gpus_per_worker": gpus_per_worker}
+    stopped = _search(Run.resume(folder, parse_budget(budget) if budget is not None else None), folder, place)
     _finish(folder, stopped, as_json)
 
 
@@ -176,7 +183,7 @@ def program(
         _print_program(found)
 
 
-def _search(run: "Run", folder: Path, workers: int | None) -> bool:
+def _search(run: "Run", folder: Path, place: Mapping[str, Any]) -> bool:
     """Searches while a person watches; returns whether it was stopped before its end."""
     from discovery.display import watch
 
@@ -187,7 +194,7 @@ def _search(run: "Run", folder: Path, workers: int | None) -> bool:
         before = run.search.merged
         try:
             with _stopping() as stop, watch(console(stderr=True), str(folder), stop) as shown:
-                ended = run.execute(workers, shown, stop)
+                ended = run.execute(watch=shown, stop=stop, **place)
         except KeyboardInterrupt:
             remark(f"interrupted; all but the batches in flight is kept. To go on:  pride resume {quote(str(folder))}")
             raise typer.Exit(INTERRUPTED) from None
@@ -254,10 +261,10 @@ def _print_end(folder: Path, as_json: bool) -> None:
 
 
 def _print_summary(found: Mapping[str, Any], folder: Path) -> None:
-    from discovery.display import duration, failures, one_line, plural
+    from discovery.display import duration, failures, one_line, plural, workers
 
     bred = max(1, found["candidates"])
-    corrected, doubted = found["corrected"], found["counterfactual"]
+    corrected, doubted, staff = found["corrected"], found["counterfactual"], found["workers"]
     print_facts(
         {
             "run": f"{folder} ({found['domain']}, seed {found['seed']}, {_finished(found)})",
@@ -266,6 +273,7 @@ def _print_summary(found: Mapping[str, Any], folder: Path) -> None:
             "evaluations": f"{found['evaluations']:,}, {found['hurdled']:,} hurdled, {found['steps']:,} steps, "
             f"{duration(found['seconds'])}",
             "failures": failures(found["invalid"], found["failures"]),
+            **({} if staff is None else {"workers": workers(staff)}),
             "archive": f"{plural(found['elites'], 'elite')} in {plural(found['cells'], 'cell')}, "
             f"coverage {found['coverage']:.1%}, QD score {found['qd_score']:.4g}",
             "evaluated again": "none"

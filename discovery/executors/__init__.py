@@ -8,13 +8,49 @@ from typing import Any, Protocol
 from discovery.device import configure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finished:
-    """A unit's results, in the unit's order, and the seconds that it took."""
+    """What became of a unit.
+
+    Args:
+        unit: the unit.
+        results: what it gave; None where it failed.
+        seconds: what it took its worker.
+        fault: one line on why it failed, where it took several workers with it; empty otherwise. Whoever asked for the
+            unit decides what that means.
+    """
 
     unit: Any
     results: Any
     seconds: float
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How the workers are doing.
+
+    Args:
+        workers: workers at work.
+        wanted: workers asked for; those that are missing join when there is a place for them.
+        busy: for each worker at work the share of its time that it spent on units, 0 to 1.
+        waiting: units that no worker has yet: the depth of the queue.
+        under_way: units that workers have.
+        lost: workers that died, hung or went away with their machine.
+        repeated: units that were handed out again for that.
+        waited: seconds that `next` only waited for workers; the rest of the time is the driver's own.
+        remarks: what a person should know of the place where the workers are, a line each.
+    """
+
+    workers: int
+    wanted: int
+    busy: tuple[float, ...]
+    waiting: int
+    under_way: int = 0
+    lost: int = 0
+    repeated: int = 0
+    waited: float = 0.0
+    remarks: tuple[str, ...] = ()
 
 
 class Works(Protocol):
@@ -32,19 +68,25 @@ class Works(Protocol):
 class Executor(Protocol):
     """Runs units on workers, in any order; who submits them puts the results in theirs."""
 
-    workers: int
-    """Workers at work."""
-
-    def warm_up(self) -> None:
-        """Returns when the workers are ready."""
+    @property
+    def workers(self) -> int:
+        """Workers at work."""
         ...
 
-    def submit(self, unit: Any) -> None:
-        """Takes a unit."""
+    def warm_up(self) -> None:
+        """Returns when there are workers that are ready."""
+        ...
+
+    def submit(self, unit: Any, first: bool = False) -> None:
+        """Takes a unit; `first` puts it before those that wait."""
         ...
 
     def next(self) -> Finished:
         """Returns a finished unit, waiting for it; must not be called where none is under way."""
+        ...
+
+    def load(self) -> Load:
+        """Returns how the workers are doing."""
         ...
 
     def close(self) -> None:
@@ -52,25 +94,46 @@ class Executor(Protocol):
         ...
 
 
-def make_executor(workers: int | None, make: Callable[[], Works]) -> Executor:
+def make_executor(
+    workers: int | None,
+    make: Callable[[], Works],
+    address: str | None = None,
+    gpus_per_worker: float = 0.0,
+    guard: float | None = None,
+) -> Executor:
     """Returns where units run.
 
     Args:
-        workers: 1 is this process, more are actors on a local Ray; None means one a core.
+        workers: 1 is this process where there is no address, more are actors on Ray; None means one a core, on a
+            cluster as many as it has room for, also when it grows.
         make: makes a worker, in the process that it works in; it travels there.
+        address: a Ray cluster to join, `HOST:PORT` or `auto`; None means a Ray of its own on this machine.
+        gpus_per_worker: share of a GPU that each worker gets, or a whole number of them.
+        guard: seconds without a result after which a worker counts as hung; None means what units need by far.
 
     Raises:
-        ValueError: no worker is asked for, or Ray does not start.
+        ValueError: no worker is asked for, Ray does not start, or no cluster is there that can be used.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, or None for one a core, got {workers}")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = workers or cores
-    if wanted == 1:
+    if gpus_per_worker < 0.0 or (gpus_per_worker > 1.0 and gpus_per_worker % 1.0):
+        raise ValueError(
+            f"gpus_per_worker must be a share from 0 to 1 or a whole number, got {gpus_per_worker:g}; round it"
+        )
+    if address is None and not gpus_per_worker:
+        workers = workers or cores()
+    if workers == 1 and address is None:
         from discovery.executors.in_process import InProcess
 
         configure()
         return InProcess(make())
-    from discovery.executors.ray_local import RayLocal
+    from discovery.executors.ray_cluster import join, start
+    from discovery.executors.ray_pool import RayPool
 
-    return RayLocal(wanted, make)
+    cluster = start(workers, gpus_per_worker) if address is None else join(address, workers, gpus_per_worker)
+    return RayPool(cluster, make, guard)
+
+
+def cores() -> int:
+    """Returns the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -66,6 +66,8 @@ class Bench:
                 pool.submit(unit)
             for number in range(len(missing)):
                 finished = pool.next()
+                if finished.fault:
+                    raise ValueError(finished.fault)
                 entry = {"phase": phase, "seconds": finished.seconds, "result": finished.results}
                 self.ledger.add(self._key(finished.unit), entry)
                 self._watch(phase, done + number + 1, total)

@@ -20,18 +20,16 @@ class MapElites(Stateless):
 
     def parents(self, grid: Grid, starts: Sequence[int], rng: np.random.Generator, count: int) -> list[int]:
         """Returns the ids of `count` parents."""
-        cells: dict[int, list[tuple[float, int]]] = {}
-        for elite in grid.elites():
-            cells.setdefault(elite.cell, []).append((grid.value(elite), elite.id))
-        if not cells:
+        held = grid.filled()
+        if not held:
             return [starts[i] for i in rng.integers(len(starts), size=count).tolist()]
-        held = list(cells.values())
         picks = rng.integers(len(held), size=(count, self._tournament)).tolist()
         ranks = rng.random((count, self._tournament)).tolist()
-        return [
-            max(held[cell][int(rank * len(held[cell]))] for cell, rank in zip(drawn, places, strict=True))[1]
+        chosen = [
+            [held[cell][int(rank * len(held[cell]))] for cell, rank in zip(drawn, places, strict=True)]
             for drawn, places in zip(picks, ranks, strict=True)
         ]
+        return [max((grid.value(elite), elite.id) for elite in drawn)[1] for drawn in chosen]
 
 
 STRATEGY = MapElites

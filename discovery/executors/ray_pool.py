@@ -1,0 +1,364 @@
+"""A pool of persistent Ray actors that may come and go: nothing is lost, and nothing comes back twice.
+
+Each unit comes back once. A worker that dies, or hangs, is replaced and its units go to others: the
+call that it was at counts as failed, the one behind it as never begun. From then on each unit of the failed call
+travels alone, so a unit that takes `ATTEMPTS` workers with it takes no others along; it comes back as a fault. How many
+units travel in a call follows their measured time, worker by worker; no result depends on it.
+"""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from discovery.executors import Finished, Load, Works
+from discovery.executors.queue import Queue
+from discovery.executors.ray_cluster import Cluster, first_line
+from discovery.executors.ray_worker import Actor
+
+IN_FLIGHT = 2
+"""Calls that a worker has at most: one that it works at, and one that spares it the wait for the next."""
+ATTEMPTS = 3
+"""Workers that a unit may take with it."""
+CALL_SECONDS = 0.1
+"""What a call should take, so that its way does not count."""
+CALL_SECONDS_A_WORKER = 0.0005
+"""More of it a worker where there are many: what the driver spends on a call, with room to spare."""
+GUARD_FACTOR = 100.0
+"""A worker hangs where a unit takes this many times the median of its sort,"""
+GUARD_FLOOR = 300.0
+"""but never before so many seconds,"""
+GUARD_FIRST = 3600.0
+"""nor before these where no unit of its sort has come back."""
+PATIENCE = 10.0
+"""Seconds that the first worker that is ready waits for the others to begin with it."""
+NOBODY = 600.0
+"""Seconds after which a cluster that has no place for a single worker is an error."""
+_TICK = 1.0
+_FAILED_STARTS = 5
+
+
+@dataclass(eq=False, slots=True)
+class _Task:
+    """A unit, and the workers that it took with it."""
+
+    unit: Any
+    failures: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    ref: Any
+    tasks: list[_Task]
+    began: float  # when it was sent, or the call before it ended
+
+
+@dataclass(eq=False, slots=True)
+class _Worker:
+    actor: Any
+    joined: float
+    calls: deque[_Call] = field(default_factory=deque)
+    busy: float = 0.0
+    means: dict[type, float] = field(default_factory=dict)  # seconds of a unit, by sort
+
+
+class RayPool:
+    """Runs units on the workers of a cluster.
+
+    Args:
+        cluster: where the workers find a place; closed with the pool.
+        make: makes the worker of an actor, in its process.
+        guard: seconds without a result after which a worker counts as hung; None means by what units have taken.
+        nobody: seconds after which it is an error that not one worker has a place.
+    """
+
+    def __init__(
+        self, cluster: Cluster, make: Callable[[], Works], guard: float | None = None, nobody: float = NOBODY
+    ) -> None:
+        self._cluster, self._ray = cluster, cluster.ray
+        self._make = self._ray.cloudpickle.dumps(make)
+        self._guard, self._nobody = guard, nobody
+        self._waiting: Queue[_Task] = Queue()
+        self._finished: deque[Finished] = deque()
+        self._calls: dict[Any, _Worker] = {}  # by the reference of the call
+        self._joining: dict[Any, Any] = {}  # actors by the reference of their start
+        self._workers: dict[_Worker, None] = {}
+        # those that may take a call, by the calls that they have: a set that keeps its order
+        self._free: tuple[dict[_Worker, None], ...] = tuple({} for _ in range(IN_FLIGHT))
+        self._times: dict[type, deque[float]] = {}
+        self._kinds: set[str] = set()
+        self._failed_starts = 0
+        self._lost, self._repeated, self._waited = 0, 0, 0.0
+        self._wanted, self._tended = 0, float("-inf")
+        self._alone_since = time.monotonic()  # when the last worker was there
+        self._remarks: tuple[str, ...] = ()
+
+    @property
+    def workers(self) -> int:
+        """Workers at work."""
+        return len(self._workers)
+
+    def warm_up(self) -> None:
+        """Returns when workers are ready: all that were asked for, or some while after the first those that are there.
+
+        Raises:
+            ValueError: workers can't import what they need or make their evaluator, or there is no place for one.
+        """
+        first = None
+        while first is None or (len(self._workers) < self._wanted and time.monotonic() - first < PATIENCE):
+            self._tend()
+            self._collect()
+            if self._workers and first is None:
+                first = time.monotonic()
+
+    def submit(self, unit: Any, first: bool = False) -> None:
+        """Takes a unit; `first` puts it before those that wait."""
+        self._waiting.put(_Task(unit), first)
+
+    def next(self) -> Finished:
+        """Returns a finished unit, waiting for it; one that took several workers with it comes with its fault.
+
+        Raises:
+            ValueError: workers can't be replaced, or raise what is no fault of a unit.
+        """
+        self._feed()  # before what is finished is looked at: whoever is ready must not wait for that
+        while not self._finished:
+            self._tend()
+            self._feed()
+            self._collect()
+        return self._finished.popleft()
+
+    def load(self) -> Load:
+        """Returns how the workers are doing."""
+        now = time.monotonic()
+        return Load(
+            workers=len(self._workers),
+            wanted=self._wanted,
+            busy=tuple(min(1.0, worker.busy / max(1e-9, now - worker.joined)) for worker in self._workers),
+            waiting=len(self._waiting),
+            under_way=sum(len(call.tasks) for worker in self._workers for call in worker.calls),
+            lost=self._lost,
+            repeated=self._repeated,
+            waited=self._waited,
+            remarks=self._remarks,
+        )
+
+    def close(self) -> None:
+        """Ends the workers; units under way are lost."""
+        self._waiting.clear()
+        self._calls.clear()
+        self._workers.clear()
+        self._joining.clear()
+        self._cluster.close()
+
+    # --- workers come and go -------------------------------------------------------------------------------------
+
+    def _tend(self) -> None:
+        """Now and then: asks for workers that are missing, and gives up those that hang."""
+        now = time.monotonic()
+        if now - self._tended < _TICK:
+            return
+        self._tended = now
+        for worker in [worker for worker in self._workers if self._hangs(worker, now)]:
+            self._lose(worker, f"no result within {now - worker.calls[0].began:,.0f} s")
+        self._wanted = self._cluster.wanted
+        there = len(self._workers) + len(self._joining)
+        for ref in list(self._joining)[: max(0, there - self._wanted)]:
+            self._ray.kill(self._joining.pop(ref))  # where the cluster has shrunk, none waits for a place for ever
+        for _ in range(self._wanted - there):
+            actor = self._cluster.hire(Actor)
+            self._joining[actor.start.remote(sys.path, self._make)] = actor
+        if self._workers:
+            self._alone_since = now
+        elif now - self._alone_since > self._nobody:
+            raise ValueError(
+                f"a worker must find a place within {self._nobody:.0f} s ({self._cluster.needs}), got none on "
+                f"{self._cluster.place} with room for {self._cluster.room}; ask for less, add machines, or wait until "
+                f"others leave, then resume"
+            )
+        several = len(self._kinds) > 1
+        mixed = (f"workers are of several kinds, bits may differ: {'; '.join(sorted(self._kinds))}",) if several else ()
+        self._remarks = self._cluster.remarks() + mixed
+
+    def _hangs(self, worker: _Worker, now: float) -> bool:
+        if not worker.calls:
+            return False
+        call = worker.calls[0]
+        limit = self._guard
+        if limit is None:
+            times = self._times.get(type(call.tasks[0].unit))
+            usual = GUARD_FACTOR * median(times) * len(call.tasks) if times else GUARD_FIRST
+            limit = max(GUARD_FLOOR, usual)
+        return now - call.began > limit
+
+    def _join(self, ref: Any) -> None:
+        """Takes in a worker that is ready, or notes that it could not start."""
+        actor = self._joining.pop(ref)
+        try:
+            kind = self._ray.get(ref)
+        except self._ray.exceptions.RayTaskError as error:
+            raise _unusable(_cause(error)) from None
+        except self._ray.exceptions.RayError as error:
+            self._ray.kill(actor)
+            if "failed to import" in str(error):
+                raise _unusable(ImportError(str(error).strip().splitlines()[-1])) from None
+            self._failed_starts += 1
+            self._lost += 1
+            if not self._workers and self._failed_starts >= _FAILED_STARTS:
+                raise ValueError(f"workers must start, got {_reason(error)}; try 1 worker") from None
+            return
+        self._failed_starts = 0
+        self._kinds.add(kind)
+        worker = _Worker(actor, time.monotonic())
+        self._workers[worker] = None
+        self._free[0][worker] = None
+
+    def _lose(self, worker: _Worker, reason: str) -> None:
+        """Gives up a worker; what it has finished counts, the rest goes to others."""
+        del self._workers[worker]
+        for free in self._free:
+            free.pop(worker, None)
+        # one that is only out of reach, or hangs, would keep its place
+        self._ray.kill(worker.actor)
+        self._lost += 1
+        again: list[_Task] = []
+        failed = False  # the first call that did not come to its end is the one it was at
+        for call in worker.calls:
+            del self._calls[call.ref]
+            results = None if failed else self._results(call)
+            if results is not None:
+                self._take(worker, call, results)
+                continue
+            if not failed:
+                self._fail(call, reason)
+            failed = True
+            again += [task for task in call.tasks if task.failures < ATTEMPTS]
+        self._repeated += len(again)
+        self._waiting.put_back(again)
+
+    def _results(self, call: _Call) -> list[tuple[Any, float]] | None:
+        """What a call gave, if it came to its end."""
+        if not self._ray.wait([call.ref], timeout=0)[0]:
+            return None
+        try:
+            return self._ray.get(call.ref)
+        except self._ray.exceptions.RayTaskError as error:
+            raise _cause(error) from None
+        except self._ray.exceptions.RayError:
+            return None
+
+    def _fail(self, call: _Call, reason: str) -> None:
+        for task in call.tasks:
+            task.failures += 1
+            if task.failures >= ATTEMPTS:
+                fault = f"{ATTEMPTS} workers were lost to it, the last one: {reason}"
+                self._finished.append(Finished(task.unit, None, 0.0, fault))
+
+    # --- units ---------------------------------------------------------------------------------------------------
+
+    def _feed(self) -> None:
+        """Hands units out: to those that have none, and where many wait also to those that have one call."""
+        while self._waiting:
+            free = self._free[0]
+            if not free:
+                # a few are left for whoever is ready first: they would wait behind a slow worker's call
+                free = self._free[1] if len(self._waiting) > len(self._workers) else None
+            if not free:
+                return
+            worker = next(iter(free))
+            del free[worker]
+            tasks = self._portion(worker)
+            ref = worker.actor.run.remote([task.unit for task in tasks])
+            worker.calls.append(_Call(ref, tasks, time.monotonic()))
+            self._calls[ref] = worker
+            if len(worker.calls) < IN_FLIGHT:
+                self._free[len(worker.calls)][worker] = None
+
+    def _portion(self, worker: _Worker) -> list[_Task]:
+        """The next units for a worker: of one sort, as many as fill a call, and no more than its share of all."""
+        waiting = self._waiting
+        head = waiting.head()
+        sort = type(head.unit)
+        seconds = worker.means.get(sort) or self._mean(sort)
+        call = max(CALL_SECONDS, CALL_SECONDS_A_WORKER * len(self._workers))
+        most = 1 if head.failures or not seconds else max(1, round(call / seconds))
+        most = min(most, -(-len(waiting) // len(self._workers)))
+        tasks = [waiting.take()]
+        while len(tasks) < most and type(waiting.head().unit) is sort and not waiting.head().failures:
+            tasks.append(waiting.take())
+        return tasks
+
+    def _mean(self, sort: type) -> float | None:
+        times = self._times.get(sort)
+        return sum(times) / len(times) if times else None
+
+    def _collect(self) -> None:
+        """Waits a moment for results, and takes all that are there."""
+        refs = [*self._calls, *self._joining]
+        began = time.monotonic()
+        ready, _ = self._ray.wait(refs, num_returns=1, timeout=_TICK) if refs else ([], None)
+        if not refs:
+            time.sleep(_TICK)
+        self._waited += time.monotonic() - began
+        if len(refs) > 1 and ready:
+            ready, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0)
+        for ref in ready:
+            if ref in self._joining:
+                self._join(ref)
+            elif ref in self._calls:  # else it was lost with its worker just now
+                self._end(ref)
+
+    def _end(self, ref: Any) -> None:
+        """Takes the results of a call, or loses its worker."""
+        worker = self._calls[ref]
+        try:
+            results = self._ray.get(ref)
+        except self._ray.exceptions.RayTaskError as error:
+            raise _cause(error) from None
+        except self._ray.exceptions.RayError as error:
+            self._lose(worker, _reason(error))
+            return
+        del self._calls[ref]
+        place = next(place for place, call in enumerate(worker.calls) if call.ref == ref)
+        call = worker.calls[place]
+        del worker.calls[place]
+        if worker.calls:
+            worker.calls[0].began = time.monotonic()
+        for free in self._free:
+            free.pop(worker, None)
+        self._free[len(worker.calls)][worker] = None
+        self._take(worker, call, results)
+
+    def _take(self, worker: _Worker, call: _Call, results: list[tuple[Any, float]]) -> None:
+        sort = type(call.tasks[0].unit)
+        times = self._times.setdefault(sort, deque(maxlen=101))
+        for task, (result, seconds) in zip(call.tasks, results, strict=True):
+            self._finished.append(Finished(task.unit, result, seconds))
+        spent = sum(seconds for _, seconds in results)
+        mean = spent / len(results)
+        times.append(mean)
+        known = worker.means.get(sort, mean)
+        worker.means[sort] = known + 0.2 * (mean - known)
+        worker.busy += spent
+
+
+def _unusable(error: BaseException) -> BaseException:
+    """Why workers can't start, as the user's error."""
+    if isinstance(error, ImportError):
+        return ValueError(
+            f"workers must be able to import what this process does, got {error}; install the same packages on every "
+            f"machine of the cluster, or put your own modules into a folder that all of them see"
+        )
+    return error
+
+
+def _cause(error: Any) -> BaseException:
+    """What a worker raised, as if it had been raised here."""
+    return error.cause if isinstance(error.cause, Exception) else ValueError(first_line(error))
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {first_line(error)}"

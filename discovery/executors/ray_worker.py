@@ -1,0 +1,50 @@
+"""What runs in the process of a Ray worker."""
+
+import os
+import pickle
+import platform
+import sys
+from importlib.metadata import version
+from typing import Any
+
+from discovery.device import cache_folder, configure
+from discovery.executors import Works
+from evaluators.processor import processor
+
+
+class Actor:
+    """A worker in a process of its own."""
+
+    def start(self, folders: list[str], make: bytes) -> str:
+        """Makes the worker, warms it up, and returns the kind of machine that it is on."""
+        # modules lie where they do for the driver: a task in the user's folder, on a cluster in one that is shared
+        sys.path.extend(folder for folder in map(os.path.abspath, folders) if folder not in sys.path)
+        configure()
+        _refuse_unwritable()
+        self._worker: Works = pickle.loads(make)()
+        self._worker.warm_up()
+        versions = ", ".join(f"{name} {version(name)}" for name in ("jax", "jaxlib", "numpy"))
+        return f"{processor()}, Python {platform.python_version()}, {versions}"
+
+    def run(self, units: list[Any]) -> list[tuple[Any, float]]:
+        """Works units off; returns for each what it gave and its seconds."""
+        found = []
+        for unit in units:
+            finished = self._worker.run(unit)
+            found.append((finished.results, finished.seconds))
+        return found
+
+
+def _refuse_unwritable() -> None:
+    """In this process compiling anew would only cost time; a hundred workers would do it a hundred times."""
+    folder = cache_folder()
+    probe = folder / f".{platform.node()}-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(
+            f"workers must be able to write {folder}, where compiled code and baselines are kept, got: "
+            f"{error.strerror} on {platform.node()}; give them a HOME that they may write to, or take 1 worker"
+        ) from None

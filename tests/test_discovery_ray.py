@@ -1,0 +1,353 @@
+"""Many machines: workers come, go, die and hang; nothing is lost or comes back twice, and the archive is the same."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import pytest
+from odd_jobs import Job, OddJobs
+from runs import configuration, contents, execute
+
+from archive.store import Store
+from discovery.config_file import dump
+from discovery.executors import make_executor, ray_cluster, ray_pool, ray_worker
+from discovery.executors.ray_cluster import join, start
+from discovery.executors.ray_pool import ATTEMPTS, RayPool
+from discovery.run import Run
+from discovery.worker import Worker
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_raylet_start_wait_time_s": "120",
+    # a machine that went away is missed after 15 s by default
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_timeout_ms": "500",
+    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_initial_delay_ms": "0",
+    # workers find Pride where this process does
+    "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head that works off nothing, and two machines of one core."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"os\.fork", RuntimeWarning)
+        for key, value in SETTINGS.items():
+            patch.setenv(key, value)
+        from ray.cluster_utils import Cluster
+
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        try:
+            for _ in range(2):
+                made.add_node(num_cpus=1)
+            yield made
+        finally:
+            made.shutdown()
+
+
+@pytest.fixture
+def pool(cluster):
+    """Makes a pool of odd jobbers on the cluster."""
+    made = []
+
+    def make(workers=None, **options):
+        made.append(RayPool(join(cluster.address, workers), OddJobs, **options))
+        made[-1].warm_up()
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def results(pool, jobs):
+    """What becomes of jobs, by number: each must come back once."""
+    for job in jobs:
+        pool.submit(job)
+    finished = [pool.next() for _ in jobs]
+    assert Counter(one.unit for one in finished) == Counter(jobs)
+    assert all(one.fault or one.results[0] == one.unit.number for one in finished)
+    load = pool.load()
+    assert (load.waiting, load.under_way) == (0, 0)
+    return {one.unit.number: one for one in finished}
+
+
+def whole(tmp_path, **changes):
+    """What an undisturbed run in this process holds."""
+    return execute(configuration(**changes), tmp_path / "whole")
+
+
+# --- the pool ---------------------------------------------------------------------------------------------------------
+
+pytestmark = pytest.mark.ray
+
+
+def test_units_of_workers_that_die_come_back_once(pool, tmp_path):
+    jobs = [Job(n, "die" if n % 60 == 30 else "", grave=str(tmp_path / str(n))) for n in range(300)]
+    made = pool()
+    found = results(made, jobs)
+    assert not [one for one in found.values() if one.fault]
+    load = made.load()
+    assert load.lost == 5
+    assert load.repeated >= 5
+    assert len({one.results[1] for one in found.values()}) > 2
+
+
+def test_a_unit_that_takes_workers_with_it_comes_back_as_a_fault_and_takes_no_others_along(pool):
+    made = pool()
+    results(made, [Job(n) for n in range(50)])  # now many travel together
+    found = results(made, [Job(n, "die" if n == 7 else "") for n in range(100)])
+    assert [n for n, one in found.items() if one.fault] == [7]
+    assert found[7].fault.startswith(f"{ATTEMPTS} workers were lost to it, the last one: ActorDiedError")
+    assert found[7].results is None
+    assert made.load().lost == ATTEMPTS
+    assert len(results(made, [Job(n) for n in range(10)])) == 10, "and the pool goes on"
+
+
+def test_a_worker_that_hangs_is_replaced(pool, tmp_path):
+    made = pool(guard=1.0)
+    jobs = [Job(n, "hang" if n in (3, 5) else "", grave=str(tmp_path / "3") if n == 3 else "") for n in range(20)]
+    began = time.monotonic()
+    found = results(made, jobs)
+    assert [n for n, one in found.items() if one.fault] == [5], "3 hangs once, 5 always"
+    assert "no result within" in found[5].fault
+    assert made.load().lost == 1 + ATTEMPTS
+    assert time.monotonic() - began < 60.0
+
+
+def test_by_default_a_worker_hangs_where_it_takes_far_longer_than_usual(pool, monkeypatch):
+    made = pool()
+    monkeypatch.setattr(ray_pool, "GUARD_FLOOR", 0.5)
+    results(made, [Job(n, seconds=0.001) for n in range(50)])
+    results(made, [Job(0, seconds=0.05)])
+    assert made.load().lost == 0
+    monkeypatch.setattr(ray_pool, "ATTEMPTS", 1)
+    assert results(made, [Job(0, "hang")])[0].fault
+
+
+def test_a_worker_killed_from_outside_is_replaced(pool):
+    made = pool()
+    pids = {one.results[1] for one in results(made, [Job(n, seconds=0.02) for n in range(20)]).values()}
+    assert len(pids) == 2
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    again = {one.results[1] for one in results(made, [Job(n, seconds=0.02) for n in range(200)]).values()}
+    assert not pids & again
+
+
+def test_how_many_units_travel_together_follows_their_time(pool, monkeypatch):
+    made, sizes = pool(), []
+    portion = made._portion
+    monkeypatch.setattr(made, "_portion", lambda worker: sizes.append(portion(worker)) or sizes[-1])
+    results(made, [Job(n, seconds=0.001) for n in range(2000)])
+    assert max(map(len, sizes)) > 40, "calls of a tenth of a second"
+    sizes.clear()
+    results(made, [Job(n, seconds=0.2) for n in range(12)])
+    assert max(map(len, sizes)) <= 6, "its share of what there is"
+    assert len(sizes[-1]) == 1
+    assert min(made.load().busy) > 0.1
+
+
+def test_machines_come_and_go_and_are_told(cluster, pool):
+    made = pool(3)
+    assert made.workers == 2, "the third has no place"
+    assert made.load().wanted == 3
+    (remark,) = made.load().remarks
+    assert "3 workers were asked for" in remark
+    assert "has room for 2 (a CPU each)" in remark
+    node = cluster.add_node(num_cpus=1)
+    jobs = [Job(n, seconds=0.02) for n in range(50)]
+    until = time.monotonic() + 60.0
+    while made.workers < 3 and time.monotonic() < until:
+        results(made, jobs)
+    assert made.workers == 3
+    assert made.load().remarks == ()
+    for job in jobs:
+        made.submit(job)
+    cluster.remove_node(node, allow_graceful=False)
+    numbers = sorted(made.next().unit.number for _ in jobs)
+    assert numbers == list(range(50))
+    until = time.monotonic() + 60.0
+    while made.workers > 2 and time.monotonic() < until:
+        results(made, jobs)
+    assert made.workers == 2
+    assert made.load().lost >= 1
+
+
+@pytest.mark.slow
+def test_the_memory_of_the_driver_is_flat(pool):
+    made = pool()
+
+    def memory():
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    for _ in range(20):
+        results(made, [Job(n) for n in range(1000)])
+    before = memory()
+    for _ in range(80):
+        results(made, [Job(n) for n in range(1000)])
+    assert memory() - before < 16.0
+
+
+# --- the search -------------------------------------------------------------------------------------------------------
+
+
+def test_the_archive_is_the_same_whatever_becomes_of_the_machines(cluster, tmp_path):
+    graves = tmp_path / "graves"
+    graves.mkdir()
+    changes = {"budget": 640, "islands": 3, "migration": {"every": 5}}
+    nodes = []
+
+    def watch(progress):
+        if progress.batch == 4:
+            nodes.append(cluster.add_node(num_cpus=1))
+        if progress.batch == 25:
+            cluster.remove_node(nodes[0], allow_graceful=False)
+
+    with Run.create(
+        configuration(**changes, evaluation={"deaths": 2, "graves": str(graves), "delay": 0.01}), tmp_path / "run"
+    ) as run:
+        make = partial(Worker, run.config, run.search.starts, run.proposer, None)
+        made = RayPool(join(cluster.address, None), make)
+        try:
+            assert run.execute(executor=made, watch=watch).finished
+            assert made.load().lost >= 2
+            told = run.store.meta["workers"]
+            assert told["lost"] == made.load().lost
+            assert 0.0 < told["driver_load"] < 1.0
+            assert len(told["busy"]) == told["alive"]
+        finally:
+            made.close()
+    assert contents(tmp_path / "run") == whole(tmp_path, **changes)
+
+
+def pride(*args, **options):
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    return subprocess.Popen(
+        [sys.executable, "-c", "from discovery.cli.app import main; main()", *map(str, args)],
+        env={**os.environ, "PYTHONPATH": path, **options.pop("env", {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def test_a_driver_that_is_killed_leaves_the_cluster_and_the_run_whole(cluster, tmp_path):
+    config = configuration(budget=960, evaluation={"delay": 0.01})
+    (tmp_path / "toy.yaml").write_text(dump(config))
+    folder = tmp_path / "run"
+    started = pride("run", "toy.yaml", "--address", cluster.address, "--out", "run", cwd=tmp_path)
+    merged = 0
+    while merged < 4 and started.poll() is None:
+        time.sleep(0.05)
+        if (folder / "run.sqlite").exists():
+            with Store.read(folder) as store:
+                merged = store.last_batch + 1
+    started.kill()
+    started.communicate(timeout=60)
+    with Store.read(folder) as store:
+        assert merged <= store.last_batch + 1 < 60
+    # as in a job of `ray job submit`, which is told the address
+    joined = pride("resume", "run", "--address", "auto", "--json", cwd=tmp_path, env={"RAY_ADDRESS": cluster.address})
+    out, err = joined.communicate(timeout=120)
+    assert joined.returncode == 0, err
+    told = json.loads(out)
+    assert told["finished"]
+    assert told["workers"]["alive"] == 2
+    assert "2 workers" in err
+    assert contents(folder) == execute(config, tmp_path / "whole")
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+def refused(text):
+    return pytest.raises(ValueError, match=text)
+
+
+def test_no_cluster_at_the_address_is_told_at_once():
+    began = time.monotonic()
+    with refused(r"a Ray cluster must run at 127.0.0.1:1, got: Connection refused; start one with `ray start --head`"):
+        make_executor(2, OddJobs, address="127.0.0.1:1")
+    assert time.monotonic() - began < 5.0
+
+
+@pytest.mark.parametrize("address", ["head", "head:", ":6379", "ray://head:10001", "head:99999", "http://head:1"])
+def test_what_is_no_address_is_told(address):
+    with refused("an address must be HOST:PORT of a cluster's head, or auto, got"):
+        join(address, 2)
+
+
+def test_a_cluster_of_another_version_is_told(cluster, monkeypatch):
+    import ray
+
+    monkeypatch.setattr(ray, "__version__", "9.9.9")
+    with refused(r"must have the Ray and Python of this process, got .*Ray: 9.9.9.*; install the same"):
+        join(cluster.address, 2)
+    assert not ray.is_initialized()
+
+
+def test_workers_that_find_no_place_are_told(cluster):
+    made = RayPool(join(cluster.address, 2, 0.5), OddJobs, nobody=1.5)
+    try:
+        with refused(r"a worker must find a place within 2 s \(a CPU and 0.5 of a GPU\), got none on the cluster at"):
+            made.warm_up()
+    finally:
+        made.close()
+
+
+def test_a_machine_without_gpus_is_told():
+    with refused(r"2 workers must have a CPU and 1 of a GPU each, got room for 0 on this machine; ask for fewer"):
+        start(2, 1.0)
+
+
+@pytest.mark.parametrize("gpus", [-1.0, 1.5])
+def test_shares_of_gpus_that_can_not_be_are_told(gpus):
+    with refused("gpus_per_worker must be a share from 0 to 1 or a whole number, got"):
+        make_executor(2, OddJobs, gpus_per_worker=gpus)
+
+
+def test_workers_that_can_not_import_are_told(cluster, tmp_path, monkeypatch):
+    (tmp_path / "only_here.py").write_text("from odd_jobs import OddJobs\n\n\nclass Mine(OddJobs):\n    pass\n")
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        import only_here  # pyright: ignore[reportMissingImports]
+    made = RayPool(join(cluster.address, 2), only_here.Mine)
+    try:
+        with refused(
+            r"workers must be able to import what this process does, got No module named 'only_here'; install"
+        ):
+            made.warm_up()
+    finally:
+        made.close()
+
+
+def test_workers_that_can_not_keep_compiled_code_are_told(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(ray_worker, "cache_folder", lambda: tmp_path / "file" / "pride")
+    with refused(r"workers must be able to write .*pride, .*got: Not a directory on .*; give them a HOME"):
+        ray_worker.Actor().start([], b"")
+
+
+def test_small_shared_memory_is_told(monkeypatch):
+    class Usage:
+        free = 64 * 2**20
+
+    monkeypatch.setattr(ray_cluster.shutil, "disk_usage", lambda path: Usage)
+    (remark,) = ray_cluster._small_memory()
+    assert remark.startswith("/dev/shm has 64 MB free where Ray wants 100: it takes a file in /tmp instead; give a ")
+    Usage.free = 2**30
+    assert ray_cluster._small_memory() == ()
