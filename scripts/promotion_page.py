@@ -3,7 +3,8 @@
     python scripts/promotion_page.py WORK --out docs/promotion.md
 
 WORK holds runs, and for each the folder `<run>-promotion` that `pride promote` made. The best programs over time of a
-run that was searched without validation are judged here as its validation curve would have.
+run that was searched without validation are judged here as its validation curve would have. `WORK/remarks.md` goes into
+the page as it is.
 """
 
 import json
@@ -101,9 +102,9 @@ def section(folder: Path, report: Mapping[str, Any]) -> list[str]:
         "",
         *against(report),
         "",
-        "Over the best of all baselines and over each of them alone: median gain, and in brackets the tasks where the",
-        "rule is significantly better and worse, and whether it would pass; first with constants as found and published,",
-        "then tuned.",
+        "Over the best of all baselines and over each of them alone: median gain, in brackets the tasks where the rule",
+        "is significantly better and worse, and whether it would pass; first with constants as found and published,",
+        "then with those of all rules tuned.",
         "",
         *versus_each(report),
         "",
@@ -268,6 +269,12 @@ def summary(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def remarks(work: Path) -> list[str]:
+    """What a person has to say of the runs, from `remarks.md` beside them."""
+    path = work / "remarks.md"
+    return [path.read_text("utf-8").rstrip(), ""] if path.exists() else []
+
+
 def main(
     work: Path,
     out: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("docs/promotion.md"),
@@ -288,6 +295,7 @@ def main(
         "",
         *summary(reports),
         "",
+        *remarks(work),
     ]
     for path in folders:
         lines += [*section(path, reports[path.name]), ""]
