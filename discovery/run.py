@@ -382,6 +382,10 @@ def pool_of(
         address: a Ray cluster to join; None works on this machine.
         gpus_per_worker: GPUs of each worker.
     """
-    cache = str(cache_folder() / "baselines")
-    make = partial(Worker, config, tuple(starts), proposer, cache)
-    return make_executor(config.workers if workers is None else workers, make, address, gpus_per_worker, config.guard)
+    wanted = config.workers if workers is None else workers
+    return make_executor(wanted, worker_of(config, starts, proposer), address, gpus_per_worker, config.guard)
+
+
+def worker_of(config: Config, starts: Sequence[str], proposer: str) -> Callable[[], Worker]:
+    """Returns what makes a worker of a search, in the process that it works in."""
+    return partial(Worker, config, tuple(starts), proposer, str(cache_folder() / "baselines"))

@@ -1,86 +1,190 @@
-"""Simulated evaluations: programs of the domain of optimizers, bred and checked for real, their scores drawn by a hash.
+"""Simulated workers: what they give is drawn from a candidate's number, in microseconds; what they do is sleep.
 
-What `scripts/scaling.py` measures of driver and workers does not depend on what an evaluation computes, only on how
-long it takes: here it sleeps.
+What driver and pool can bear does not depend on what an evaluation computes. Their results look like those of a real
+search to the driver: as many candidates are known before, as many stop at the first stage, scores drift upwards.
 """
 
+import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from archive.evaluation import Evaluation, Status, TaskResult
+from discovery.config import Config
+from discovery.config_file import build
+from discovery.executors import Finished
+from discovery.worker import Bred, BreedUnit, EvaluateUnit, Judged, Unit
 from evaluators.optimizers import DOMAIN as OPTIMIZERS
-from primitives.graph import Graph
-from primitives.simplify import canonical_key
 
+BREED_SECONDS = 220e-6
+"""Time that a real worker takes to breed a candidate, with its keys and its fingerprint (docs/performance.md)."""
+KNOWN = 0.38
+"""Share of the candidates that are known before (docs/performance.md: 23.7 evaluations of 38.1 candidates)."""
 TASKS = ("digits_mlp", "digits_autoencoder", "char_lm")
-STEPS = 1000
+TEXT = """def train(g, m, lr):
+    m = interpolate(g, m, 0.9)
+    update = sign(m)
+    update = update * lr
+    return update, m
+"""
 
 
-class Options(BaseModel):
-    """How long evaluations take."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    seconds: float = Field(default=0.0, ge=0.0, le=60.0, description="sleep of a whole evaluation")
-
-
-class Sleeper:
-    """Sleeps through a first stage and a second one that takes as long as the first; scores are a function of program.
-
-    The score is the smaller, the rarer it is: quality drifts upwards in the search as it does in a real one.
-    """
-
-    def __init__(self, options: Options, cache: str | None) -> None:
-        del cache
-        self._seconds = options.seconds
-
-    def warm_up(self) -> None:
-        """Has nothing to compile."""
-
-    def evaluate(
-        self, graph: Graph, replicate: int, thresholds: tuple[float, ...] = (), stages: range | None = None
-    ) -> Evaluation:
-        """Judges a canonical graph."""
-        began = time.perf_counter()
-        rng = np.random.default_rng([canonical_key(graph) % 2**63, replicate])
-        quality, *noise = rng.normal(-1.0, 0.5), *rng.normal(0.0, 0.1, size=2)
-        scores: list[float] = []
-        for stage in stages or range(2):
-            time.sleep(self._seconds / 2)
-            scores.append(float(np.clip(quality + noise[stage], -2.0, 2.0)))
-            if stage < len(thresholds) and scores[-1] < thresholds[stage]:
-                break
-        whole = len(scores) == len(stages or range(2))
-        return Evaluation(
-            status=Status.OK if whole else Status.HURDLED,
-            score=scores[-1],
-            stage=len(scores) - 1 if stages is None else stages[-1],
-            replicate=replicate,
-            tasks={task: TaskResult(scores[-1], 0.5, 0.4, 0.01) for task in TASKS},
-            descriptors={"learning_rate_tolerance": float(rng.uniform(0.0, 2.0))} if whole else {},
-            stage_scores=tuple(scores),
-            steps=STEPS * len(scores),
-            seconds=time.perf_counter() - began,
-        )
-
-
-def _stages(options: Any) -> tuple[str, ...]:
-    return ("short", "full")
+class Nothing(BaseModel):
+    """There is nothing to set."""
 
 
 DOMAIN = replace(
     OPTIMIZERS,
     name="simulated",
-    options=Options,
-    stages=_stages,
-    evaluator=Sleeper,
+    options=Nothing,
+    stages=lambda options: ("short", "full"),
     wide_evaluator=None,
     baselines=None,
     validator=None,
     promotion=None,
-    compiled=lambda graph: None,
 )
+
+
+def configuration(batch: int, **changes: Any) -> Config:
+    """Returns a configuration for simulated workers, without an end of its own."""
+    return build({"domain": "simulated:DOMAIN", "batch": batch, "budget": 10**12, **changes})
+
+
+def draw(number: int, salt: int) -> float:
+    """Returns a number from 0 to 1 that looks random (splitmix64)."""
+    word = (number * 0x9E3779B97F4A7C15 + salt * 0xD1B54A32D192ED03) & 0xFFFFFFFFFFFFFFFF
+    word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return (word ^ (word >> 31)) / 2**64
+
+
+def behaviour(id: int) -> int:
+    """The candidate that this one behaves as: itself, or an earlier one."""
+    while draw(id, 1) < KNOWN and id > 0:
+        id = int(draw(id, 2) * id)
+    return id
+
+
+class Simulated:
+    """Works units off without sleeping; `seconds` of what is finished are those that a real worker would take.
+
+    Args:
+        batch: candidates in a batch.
+        seconds: time of a whole evaluation; one that stops at the first stage takes half of it.
+        sleeps: whether it sleeps that long.
+    """
+
+    def __init__(self, batch: int, seconds: float, sleeps: bool = False) -> None:
+        self._batch, self._seconds, self._sleeps = batch, seconds, sleeps
+
+    def warm_up(self) -> None:
+        """Has nothing to warm."""
+
+    def run(self, unit: Unit) -> Finished:
+        """Works off a unit."""
+        if isinstance(unit, BreedUnit):
+            finished = Finished(unit, self._breed(unit), BREED_SECONDS)
+        elif isinstance(unit, EvaluateUnit):
+            evaluation = self._evaluate(unit)
+            finished = Finished(unit, Judged(unit.behaviour, evaluation), evaluation.seconds)
+        else:
+            raise ValueError(f"simulated workers breed and evaluate, got {type(unit).__name__}; leave validation out")
+        if self._sleeps:
+            time.sleep(finished.seconds)
+        return finished
+
+    def _breed(self, unit: BreedUnit) -> Bred:
+        id = unit.batch * self._batch + unit.slot
+        key = behaviour(id)
+        size = 3 + int(27 * draw(key, 3))
+        static = {"size": float(size), "state_buffers": float(int(3 * draw(key, 4)))}
+        return Bred(id, unit.parent if id else None, None, "", id, key, key, size, static, TEXT)
+
+    def _evaluate(self, unit: EvaluateUnit) -> Evaluation:
+        program, noise = unit.behaviour, draw(unit.behaviour, 10 + unit.replicate)
+        score = -2.0 + 2.0 * draw(program, 5) + draw(program, 6) ** 4 + 0.02 * noise
+        hurdle = unit.thresholds[0] if unit.thresholds else -9.0
+        whole = unit.final or score >= hurdle
+        return Evaluation(
+            status=Status.OK if whole else Status.HURDLED,
+            score=score,
+            stage=int(whole),
+            replicate=unit.replicate,
+            tasks={task: TaskResult(score, 0.5 - score, 0.5, 0.01) for task in TASKS},
+            descriptors={"learning_rate_tolerance": 2.0 * draw(program, 7)} if whole else {},
+            stage_scores=(score,) if unit.final or not whole else (score, score),
+            steps=1000,
+            seconds=self._seconds if whole else self._seconds / 2,
+        )
+
+
+class Crowd:
+    """An actor that carries many simulated workers, who sleep at the same time."""
+
+    def __init__(self, batch: int, seconds: float) -> None:
+        self._worker = Simulated(batch, seconds)
+
+    async def run(self, units: list[Any], slowness: float) -> list[tuple[Any, float]]:
+        """Works units off as one worker that is `slowness` times as slow as usual."""
+        finished = [self._worker.run(unit) for unit in units]
+        await asyncio.sleep(slowness * sum(one.seconds for one in finished))
+        return [(one.results, slowness * one.seconds) for one in finished]
+
+    async def start(self) -> str:
+        """Says that a worker is there."""
+        return "simulated"
+
+
+class Method(NamedTuple):
+    """A method of a simulated worker, called as Ray calls those of actors."""
+
+    remote: Callable[..., Any]
+
+
+class Seat:
+    """A simulated worker: one of many that an actor carries; a pool takes it for an actor of its own."""
+
+    def __init__(self, crowd: Any, slowness: float) -> None:
+        self.start = Method(lambda folders, make: crowd.start.remote())
+        self.run = Method(lambda units: crowd.run.remote(units, slowness))
+
+
+class Crowded:
+    """A place for workers that a pool takes for a cluster, with few processes for many workers.
+
+    Args:
+        ray: the module, connected.
+        workers: number of workers.
+        batch: candidates in a batch.
+        seconds: time of a whole evaluation.
+        slow: how much slower than the others the first worker is.
+        processes: actors that carry them.
+    """
+
+    place, needs = "this machine", "a share of a process"
+
+    def __init__(
+        self, ray: Any, workers: int, batch: int, seconds: float, slow: float = 1.0, processes: int = 1
+    ) -> None:
+        self.ray, self.wanted, self.room = ray, workers, workers
+        make = ray.remote(num_cpus=0, max_concurrency=2 * workers + 1)(Crowd).remote
+        self._crowds = [make(batch, seconds) for _ in range(processes)]
+        self._slow, self._hired = slow, 0
+
+    def remarks(self) -> tuple[str, ...]:
+        """Has none."""
+        return ()
+
+    def hire(self, actor: type) -> Seat:
+        """Returns a new worker."""
+        del actor
+        self._hired += 1
+        crowd = self._crowds[self._hired % len(self._crowds)]
+        return Seat(crowd, self._slow if self._hired == 1 else 1.0)
+
+    def close(self) -> None:
+        """Ends Ray."""
+        self.ray.shutdown()

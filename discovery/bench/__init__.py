@@ -41,7 +41,7 @@ def bench(rounds: int = ROUNDS, search_seconds: float = SEARCH_SECONDS) -> dict[
     from discovery.bench.breeding import breeding
     from discovery.bench.compilation import compilations, starts
     from discovery.bench.loops import interpreter
-    from discovery.bench.searching import search, searches
+    from discovery.bench.searching import search, searches, workers
 
     began, load_before = time.perf_counter(), os.getloadavg()[0]
     config = load_config("optimizers")
@@ -53,12 +53,12 @@ def bench(rounds: int = ROUNDS, search_seconds: float = SEARCH_SECONDS) -> dict[
             **breeding(config),
             **searches(config, search_seconds),
         }
-    workers = min(2, os.cpu_count() or 1)
-    if workers > 1:
+    several = min(2, os.cpu_count() or 1)
+    if several > 1:
         with tempfile.TemporaryDirectory() as folder:
-            shared = search(config, Path(folder, "run"), workers, search_seconds)
-        found[f"evaluations_per_second_{workers}_workers"] = shared["evaluations_per_second"]
-        found[f"evaluation_share_{workers}_workers"] = shared["evaluation_share"]
+            shared = search(config, Path(folder, "run"), workers(several), search_seconds)
+        found[f"evaluations_per_second_{several}_workers"] = shared["evaluations_per_second"]
+        found[f"evaluation_share_{several}_workers"] = shared["evaluation_share"]
     return {
         **found,
         **describe(),

@@ -3,6 +3,7 @@
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from discovery.budget import Budget
@@ -10,7 +11,6 @@ from discovery.config import Config
 from discovery.executors import Executor, Finished, Load
 from discovery.progress import Progress
 from discovery.run import Run, pool_of
-from discovery.starts import load_starts
 from discovery.worker import BreedUnit, EvaluateUnit, Unit
 
 
@@ -28,8 +28,8 @@ def searches(config: Config, seconds: float) -> dict[str, float]:
     off = {"structural": False, "canonical": False, "functional": False}
     uncached = config.model_copy(update={"cache": config.cache.model_copy(update=off)})
     with tempfile.TemporaryDirectory() as folder:
-        found = search(config, Path(folder, "on"), 1, seconds)
-        without = search(uncached, Path(folder, "off"), 1, seconds)["behaviours_per_hour"]
+        found = search(config, Path(folder, "on"), workers(1), seconds)
+        without = search(uncached, Path(folder, "off"), workers(1), seconds)["behaviours_per_hour"]
     return {
         **found,
         "behaviours_per_hour_without_cache": without,
@@ -37,13 +37,18 @@ def searches(config: Config, seconds: float) -> dict[str, float]:
     }
 
 
-def search(config: Config, folder: Path, workers: int, seconds: float) -> dict[str, float]:
+def workers(number: int) -> Callable[[Run], Executor]:
+    """Returns what makes so many workers for a run."""
+    return lambda run: pool_of(run.config, run.search.starts, run.proposer, number)
+
+
+def search(config: Config, folder: Path, make: Callable[[Run], Executor], seconds: float) -> dict[str, float]:
     """Searches for some time after the first batch.
 
     Args:
         config: configuration of a run.
         folder: new run folder.
-        workers: processes that share the work.
+        make: makes the workers that share the work.
         seconds: length.
 
     Returns:
@@ -54,7 +59,7 @@ def search(config: Config, folder: Path, workers: int, seconds: float) -> dict[s
     stop = threading.Event()
     seen: list[tuple[float, Progress, int]] = []
     with Run.create(config, folder) as run:
-        recorder = _Recorder(pool_of(config, load_starts(config), config.proposer.name, workers))
+        recorder = _Recorder(make(run))
 
         def watch(progress: Progress) -> None:
             seen.append((time.perf_counter(), progress, len(recorder.behaviours)))
@@ -71,7 +76,7 @@ def search(config: Config, folder: Path, workers: int, seconds: float) -> dict[s
     return {
         "evaluations_per_second": (last.evaluations - first.evaluations) / elapsed,
         "candidates_per_second": (last.candidates - first.candidates) / elapsed,
-        "evaluation_share": evaluating / (elapsed * workers),
+        "evaluation_share": evaluating / (elapsed * last.workers),
         "behaviours_per_hour": 3600.0 * (many - few) / elapsed,
     }
 
