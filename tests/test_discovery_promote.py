@@ -21,6 +21,7 @@ from archive.ledger import Ledger
 from discovery.cli.app import main
 from discovery.cli.promotion import print_promotion
 from discovery.config_file import build
+from discovery.executors import Finished
 from discovery.promote import LEDGER, PAGE, REPORT, View, beside, check, entry, finals, promote
 from discovery.promote.display import panel
 from discovery.promote.entry import rule_name, with_decay
@@ -32,7 +33,7 @@ from discovery.run import Run
 from evaluators.domain import load
 from evaluators.forms import canonical_graph, canonical_text
 from evaluators.optimizers.contenders import baseline, contender_of, settings_of
-from evaluators.optimizers.promotion import LEAST, Promotion
+from evaluators.optimizers.promotion import LEAST, Promotion, Stage
 from evaluators.optimizers.trials import Contender, Trial, Trials, task_of
 from evaluators.statistics import Difference, difference
 from primitives.ops import LIBRARY
@@ -192,7 +193,7 @@ class FakeBench:
     """Losses are a formula: exp(-quality of the rule + noise of the seed), on every task the same."""
 
     def __init__(self, quality):
-        self.quality, self.asked = quality, []
+        self.quality, self.asked, self.faults = quality, [], {}
         self.config = build({"evaluation": {"tasks": ["digits_mlp"]}})
 
     def loss(self, text, seed, rate=0.01):
@@ -680,6 +681,53 @@ def test_names_say_what_a_rule_is_made_of():
 
     assert name("def train(g, lr):\n    u = sign(g)\n    update = u * lr\n    return update\n") == "sign_descent_7"
     assert name(canonical_text(library.text("adamw_uncorrected"), DOMAIN)) == "adaptive_momentum_7"
+
+
+class Deadly:
+    """An executor whose workers do not survive the programs that a word stands in."""
+
+    def __init__(self, word):
+        self.word, self.units = word, []
+
+    def submit(self, unit):
+        self.units.append(unit)
+
+    def next(self):
+        unit = self.units.pop()
+        text = unit.text if isinstance(unit, Simplify) else unit.contender.text
+        if self.word in text:
+            return Finished(unit, None, 0.0, "3 workers were lost to it, the last one: OutOfMemory")
+        if isinstance(unit, Simplify):
+            return Finished(unit, {"text": unit.text, "size": size(unit.text), "cuts": []}, 0.1)
+        return Finished(unit, {"losses": [1.0 + len(text)] * len(unit.trials), "lanes_seconds": 1.0}, 0.1)
+
+
+@pytest.mark.parametrize("phase", ["choice", "simplify", "larger"])
+def test_a_candidate_that_workers_do_not_survive_falls(tmp_path, monkeypatch, phase):
+    stage = Stage(name="larger", tasks=("small_task:linear",))
+    settings = SETTINGS.model_copy(update={"stages": (stage,)})
+    deadly = Deadly("cube")
+    monkeypatch.setattr(Bench, "_started", lambda bench: deadly)
+    with Ledger(tmp_path / "ledger.jsonl", {}) as ledger:
+        bench = Bench(ledger, build({"evaluation": {"tasks": ["small_task:regression"]}}), settings, 1)
+        funnel = Funnel(DOMAIN, settings, bench)
+        if phase == "choice":
+            funnel._choose(rules("cube", "sinh"))
+        else:
+            funnel.candidates += [Candidate(e.id, e.mean, e.count, text, text) for e, text in rules("cube", "sinh")]
+        if phase == "simplify":
+            funnel._simplify()
+        if phase == "larger":
+            won = {"score": 0.1, "low": 0.0, "high": 0.2, "seeds": 5}
+            monkeypatch.setattr(funnel, "_race", lambda name, spend: [c.stages[name].update(won) for c in funnel.alive])
+            funnel._stage(stage)
+        assert fates(funnel) == {0: f"{phase}: 3 workers were lost to it, the last one: OutOfMemory", 1: ""}
+        found = Simplify(funnel.candidates[0].found)
+        deadly.word = "none"
+        assert bench.measure("p", [found])[0]["text"] == found.text, "what failed is not in the ledger"
+        deadly.word = "interpolate"
+        with pytest.raises(ValueError, match="the baselines must be measured, got 3 workers"):
+            funnel.tune("p", {"lion": baseline("lion")}, ["small_task:linear"])
 
 
 def test_a_changed_task_of_the_search_is_measured_anew(tmp_path, monkeypatch):

@@ -101,7 +101,7 @@ class Funnel:
         staged = [task for stage in self.settings.stages for task in stage.tasks or ()]
         task = next((task for task in staged if task not in searched), searched[0])
         trials = tuple(Trial(rate) for rate in self.settings.rates)
-        seen: list[list[float]] = []
+        seen: dict[int, list[float]] = {}
         waiting = list(elites)
         while waiting and len(self.alive) < self.settings.top:
             chosen = waiting[: self.settings.top - len(self.alive)]
@@ -111,15 +111,21 @@ class Funnel:
             swept = self.bench.measure("choice", [Sweep(one.contender, task, CHOOSING, trials) for one in entered])
             for one, result in zip(entered, swept, strict=True):
                 losses = _losses(result["losses"])
-                twin = next((i for i, other in enumerate(seen) if alike(losses, other)), None)
-                seen.append(losses)
-                if twin is not None:
-                    one.fell = f"behaves like #{self.candidates[twin].id} on {task}"
+                twin = next((other for other, theirs in seen.items() if alike(losses, theirs)), None)
+                if one.contender.text in self.bench.faults:
+                    one.fell = f"choice: {self.bench.faults[one.contender.text]}"
+                elif twin is not None:
+                    one.fell = f"behaves like #{twin} on {task}"
+                else:
+                    seen[one.id] = losses
 
     def _simplify(self) -> None:
         alive = self.alive
         seen: dict[int, int] = {}
         for one, found in zip(alive, self.bench.measure("simplify", [Simplify(c.found) for c in alive]), strict=True):
+            if found is None:
+                one.fell = f"simplify: {self.bench.faults[one.found]}"
+                continue
             one.reduction, one.text = found, found["text"]
             twin = seen.setdefault(canonical_key(canonical_graph(one.text, self.domain)), one.id)
             if twin != one.id:
@@ -168,7 +174,8 @@ class Funnel:
             lost = [task for task, found in trials.items() if found["trial"] is None]
             slower = median(found["seconds"] / chosen[task][""]["seconds"] for task, found in trials.items())
             if lost:
-                one.fell = f"{stage.name}: diverges on {lost[0]} in every trial"
+                diverges = f"diverges on {lost[0]} in every trial"
+                one.fell = f"{stage.name}: {self.bench.faults.get(one.contender.text, diverges)}"
             elif slower > self.settings.slowdown:
                 one.fell = f"{stage.name}: takes {slower:.1f} times the reference's time"
         self._race(stage.name, lambda still, first: self._duel(stage, reference, still, first, chosen))

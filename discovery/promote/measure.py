@@ -15,7 +15,8 @@ from discovery.config import Config
 from discovery.device import cache_folder
 from discovery.executors import Executor, make_executor
 from discovery.promote import reduce, units
-from discovery.promote.units import PromotionWorker, Report, Simplify, Sweep
+from discovery.promote.units import PromotionWorker, Report, Simplify, Sweep, failed
+from evaluators.optimizers.contenders import baseline
 from evaluators.optimizers.promotion import Promotion
 from evaluators.optimizers.trials import task_of
 
@@ -44,6 +45,9 @@ class Bench:
         self.ledger, self.config, self.settings = ledger, config, settings
         self._workers, self._watch = workers, watch
         self._pool: Executor | None = None
+        self._essential = {baseline(name).text for name in settings.baselines}
+        self.faults: dict[str, str] = {}
+        """Why programs fell that workers did not survive, by their text."""
 
     def measure(self, phase: str, asked: Sequence[Unit]) -> list[Any]:
         """Returns the results of units in their order.
@@ -52,8 +56,12 @@ class Bench:
             phase: what the units are for, in a word; their time is counted there.
             asked: the units.
 
+        Returns:
+            For each what it gave; where it took several workers with it, what `failed` says, and `faults` has the why.
+
         Raises:
-            ValueError: a task can't be loaded, a worker dies, the disk is full; what is finished is kept.
+            ValueError: a task can't be loaded, a baseline takes workers with it, the disk is full; what is finished is
+                kept.
         """
         keys = [self._key(unit) for unit in asked]
         missing = {key: unit for key, unit in zip(keys, asked, strict=True) if key not in self.ledger}
@@ -67,12 +75,22 @@ class Bench:
             for number in range(len(missing)):
                 finished = pool.next()
                 if finished.fault:
-                    raise ValueError(finished.fault)
+                    self._note(finished.unit, finished.fault)
+                    continue
                 entry = {"phase": phase, "seconds": finished.seconds, "result": finished.results}
                 self.ledger.add(self._key(finished.unit), entry)
                 self._watch(phase, done + number + 1, total)
             self.ledger.add(f"wall {len(list(self.ledger))} {phase}", time.perf_counter() - began)
-        return [self.ledger[key]["result"] for key in keys]
+        return [
+            self.ledger[key]["result"] if key in self.ledger else failed(missing[key], self.settings) for key in keys
+        ]
+
+    def _note(self, unit: Unit, fault: str) -> None:
+        """A candidate that no worker survives falls; it may be the machine's fault, so the ledger does not learn it."""
+        text = unit.text if isinstance(unit, Simplify) else unit.contender.text
+        if text in self._essential:
+            raise ValueError(f"the baselines must be measured, got {fault}; see whether memory runs out, then go on")
+        self.faults[text] = fault
 
     def seconds(self) -> dict[str, dict[str, float]]:
         """Returns by phase the seconds that it took (`wall`) and those that workers spent on its units (`work`)."""

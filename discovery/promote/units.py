@@ -96,6 +96,16 @@ class PromotionWorker:
         return float(found.score) if ok and found.score is not None else -CLIP
 
 
+def failed(unit: Any, settings: Promotion) -> Any:
+    """Returns what a unit gives that no worker survives: what a rule gives that diverges, None for one to simplify."""
+    lost = [None] * settings.block
+    if isinstance(unit, Sweep):
+        return {"losses": [None] * len(unit.trials), "lanes_seconds": 0.0}
+    if isinstance(unit, Report):
+        return {"valid": lost, "test": lost, "curve": [lost] * settings.checkpoints}
+    return None
+
+
 def _finite(values: Any) -> Any:
     """Nested lists with None where a loss is not finite: JSON has no word for it."""
     if isinstance(values, list):
