@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from primitives.program import Program
 
@@ -42,6 +43,11 @@ class TaskResult:
     baseline_loss: float | None = None
     learning_rate: float | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A frozen dataclass with slots would come out of a pickle in a loop over its fields: 20 us an evaluation of the
+        # driver's time.
+        return TaskResult, (self.score, self.loss, self.baseline_loss, self.learning_rate)
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -72,3 +78,6 @@ class Evaluation:
     seconds: float = 0.0
     program: Program | None = None
     message: str = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Evaluation, tuple(getattr(self, name) for name in self.__slots__)

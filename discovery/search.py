@@ -33,8 +33,8 @@ from primitives.emit.text import emit_text
 from primitives.names import nearest
 from primitives.text import parse
 
-REMEMBERED = 4096
-"""Behaviours whose evaluations are kept at hand, and texts."""
+REMEMBERED = 16_384
+"""Behaviours whose evaluations are kept at hand, and texts: the store takes longer to tell than all else of a merge."""
 COLLISION = 0.01
 """Two evaluations of one behaviour that differ by more in a stage's score are of two behaviours."""
 
@@ -334,9 +334,9 @@ class Search:
     # --- what is known -------------------------------------------------------------------------------------------
 
     def _known(self, behaviour: int) -> tuple[Evaluation, ...]:
-        """Evaluations of a behaviour by replicate; most hits are on recent ones."""
-        if behaviour not in self._evaluations:
-            self._evaluations[behaviour] = self._store.evaluations(behaviour)
+        """Evaluations of a behaviour by replicate; those that were asked for last are forgotten last."""
+        known = self._evaluations.pop(behaviour, None)
+        self._evaluations[behaviour] = self._store.evaluations(behaviour) if known is None else known
         return self._evaluations[behaviour]
 
     def _load_text(self, id: int) -> str:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import scaling_page
 import typer
@@ -153,11 +153,11 @@ def _driver_alone(batch: int, seconds: float) -> dict[str, Any]:
 
 def _timed(pool: Executor, batch: int, seconds: float) -> dict[str, Any]:
     """Searches some while; returns rates after the first quarter, and the driver's own time."""
-    seen: list[tuple[float, float, Progress]] = []
+    seen: list[_Moment] = []
     stop = threading.Event()
 
     def watch(progress: Progress) -> None:
-        seen.append((time.perf_counter(), time.process_time(), progress))
+        seen.append(_Moment(time.perf_counter(), time.thread_time(), time.process_time(), progress))
         if progress.seconds >= seconds:
             stop.set()
 
@@ -167,24 +167,29 @@ def _timed(pool: Executor, batch: int, seconds: float) -> dict[str, Any]:
                 run.execute(executor=pool, watch=watch, stop=stop)
         finally:
             pool.close()
-    start_, end = seen[len(seen) // 4], seen[-1]
-    elapsed = end[0] - start_[0]
-    candidates = end[2].candidates - start_[2].candidates
-    staff = end[2].staff
+    first, last = seen[len(seen) // 4], seen[-1]
+    elapsed = last.wall - first.wall
+    before, after, staff = first.progress, last.progress, last.progress.staff
+    candidates = after.candidates - before.candidates
+    parts = {part: after.seconds_by_part[part] - before.seconds_by_part[part] for part in ("merge", "store")}
+    spent = {"thread": last.thread - first.thread, "process": last.process - first.process, **parts}
     return {
-        "workers": end[2].workers,
+        "workers": after.workers,
         "candidates_per_second": candidates / elapsed,
-        "evaluations_per_second": (end[2].evaluations - start_[2].evaluations) / elapsed,
-        "driver_cpu_microseconds_per_candidate": 1e6 * (end[1] - start_[1]) / candidates,
-        "store_microseconds_per_candidate": 1e6 * _part(start_, end, "store") / candidates,
-        "merge_microseconds_per_candidate": 1e6 * _part(start_, end, "merge") / candidates,
+        "evaluations_per_second": (after.evaluations - before.evaluations) / elapsed,
+        "microseconds_per_candidate": {part: 1e6 * seconds / candidates for part, seconds in spent.items()},
         "busy": list(staff.load.busy) if staff else [],
         "driver_load": staff.driver_load if staff else None,
     }
 
 
-def _part(start_: tuple[float, float, Progress], end: tuple[float, float, Progress], part: str) -> float:
-    return end[2].seconds_by_part.get(part, 0.0) - start_[2].seconds_by_part.get(part, 0.0)
+class _Moment(NamedTuple):
+    """Wall-clock, CPU of this thread and of this process, and the progress then."""
+
+    wall: float
+    thread: float
+    process: float
+    progress: Progress
 
 
 # --- soak -------------------------------------------------------------------------------------------------------------

@@ -72,8 +72,8 @@ def _slow(figures: Figures) -> list[str]:
 def _saturation(figures: Figures) -> list[str]:
     text = (
         f"Simulated workers whose evaluations sleep for {1000 * figures['evaluation']:.0f} ms, carried by one process "
-        "on the same machine as the driver; pool, calls and store are the real ones. CPU is that of the driver's "
-        "process for a candidate, Ray's threads in it included."
+        "on the same machine as the driver; pool, calls and store are the real ones. CPU is that of the driver for a "
+        "candidate, in brackets with that of Ray's threads in its process, which run beside it."
     )
     head = ["workers", "batch", "candidates/s", "evaluations/s", "busy (median)", "driver load", "driver's CPU (us)"]
     rows = [
@@ -84,7 +84,7 @@ def _saturation(figures: Figures) -> list[str]:
             f"{run['evaluations_per_second']:,.0f}",
             f"{median(run['busy']):.0%}",
             f"{run['driver_load']:.0%}",
-            f"{run['driver_cpu_microseconds_per_candidate']:.0f}",
+            "{thread:.0f} ({process:.0f})".format(**run["microseconds_per_candidate"]),
         ]
         for run in figures["searches"]
     ]
@@ -92,9 +92,8 @@ def _saturation(figures: Figures) -> list[str]:
         "The driver without Ray, with workers that take no time (microseconds a candidate; CPU includes what the "
         "simulated workers take in its process, merge and store are wall-clock, the disk included, once a batch):"
     )
-    parts = ("driver_cpu", "merge", "store")
     costs = [
-        [batch, *(f"{run[f'{part}_microseconds_per_candidate']:.0f}" for part in parts)]
+        [batch, *(f"{run['microseconds_per_candidate'][part]:.0f}" for part in ("thread", "merge", "store"))]
         for batch, run in figures["driver"].items()
     ]
     best = max(figures["searches"], key=lambda run: run["candidates_per_second"])

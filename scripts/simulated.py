@@ -5,6 +5,7 @@ search to the driver: as many candidates are known before, as many stop at the f
 """
 
 import asyncio
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -127,11 +128,11 @@ class Crowd:
     def __init__(self, batch: int, seconds: float) -> None:
         self._worker = Simulated(batch, seconds)
 
-    async def run(self, units: list[Any], slowness: float) -> list[tuple[Any, float]]:
+    async def run(self, units: bytes, slowness: float) -> bytes:
         """Works units off as one worker that is `slowness` times as slow as usual."""
-        finished = [self._worker.run(unit) for unit in units]
+        finished = [self._worker.run(unit) for unit in pickle.loads(units)]
         await asyncio.sleep(slowness * sum(one.seconds for one in finished))
-        return [(one.results, slowness * one.seconds) for one in finished]
+        return pickle.dumps([(one.results, slowness * one.seconds) for one in finished], pickle.HIGHEST_PROTOCOL)
 
     async def start(self) -> str:
         """Says that a worker is there."""

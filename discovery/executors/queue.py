@@ -17,6 +17,9 @@ class Queue(Generic[T]):
     def __len__(self) -> int:
         return len(self._urgent) + len(self._other)
 
+    def __bool__(self) -> bool:
+        return bool(self._urgent or self._other)
+
     def put(self, item: T, first: bool = False) -> None:
         """Puts an item at the end, or behind those that are urgent."""
         (self._urgent if first else self._other).append(item)

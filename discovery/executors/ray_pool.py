@@ -6,6 +6,7 @@ travels alone, so a unit that takes `ATTEMPTS` workers with it takes no others a
 units travel in a call follows their measured time, worker by worker; no result depends on it.
 """
 
+import pickle
 import sys
 import time
 from collections import deque
@@ -244,7 +245,7 @@ class RayPool:
         if not self._ray.wait([call.ref], timeout=0)[0]:
             return None
         try:
-            return self._ray.get(call.ref)
+            return pickle.loads(self._ray.get(call.ref))
         except self._ray.exceptions.RayTaskError as error:
             raise _cause(error) from None
         except self._ray.exceptions.RayError:
@@ -271,7 +272,7 @@ class RayPool:
             worker = next(iter(free))
             del free[worker]
             tasks = self._portion(worker)
-            ref = worker.actor.run.remote([task.unit for task in tasks])
+            ref = worker.actor.run.remote(pickle.dumps([task.unit for task in tasks], pickle.HIGHEST_PROTOCOL))
             worker.calls.append(_Call(ref, tasks, time.monotonic()))
             self._calls[ref] = worker
             if len(worker.calls) < IN_FLIGHT:
@@ -315,7 +316,7 @@ class RayPool:
         """Takes the results of a call, or loses its worker."""
         worker = self._calls[ref]
         try:
-            results = self._ray.get(ref)
+            results = pickle.loads(self._ray.get(ref))
         except self._ray.exceptions.RayTaskError as error:
             raise _cause(error) from None
         except self._ray.exceptions.RayError as error:
