@@ -18,7 +18,7 @@ from archive.evaluation import Status
 from archive.folder import StoreError
 from archive.store import Store
 from discovery.budget import Budget, parse_budget
-from discovery.config import Config
+from discovery.config import Config, drawn
 from discovery.config_file import build, dump
 from discovery.device import cache_folder, configure, describe
 from discovery.executors import Executor, Finished, make_executor
@@ -101,6 +101,7 @@ class Run:
         starts = load_starts(config)
         domain = load_domain(config.domain)
         axes(config, domain)
+        drawn(config)
         validator(config, domain)
         store = Store.create(folder, {"config": dump(config), "starts": starts, "machine": describe()})
         return cls._of(config, store, is_new=True)

@@ -223,6 +223,11 @@ class Search:
         if evaluation.status is not Status.OK or evaluation.score is None:
             return
         outcome.scored.append(Scored(one.id, evaluation.score))
+        if evaluation.program is not None:
+            judged = outcome.judged.get((one.id, 0))
+            if hit is not None or judged is None or judged.refitted is None:
+                return  # the refitted program of its behaviour was offered before, and this one is not fitted
+            one = judged.refitted._replace(parent=one.parent)
         if self._offer(one, behaviour, evaluation, outcome.batch) or self.population.strategy.keeps_all:
             self._keep(one, behaviour, outcome)
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from archive.evaluation import Evaluation, Status
-from discovery.config import Config, options
+from discovery.config import Config, drawn, options
 from discovery.executors import Finished
 from discovery.proposers import Space
 from discovery.proposers import load as load_proposer
@@ -96,10 +96,17 @@ class EvaluateUnit(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """An evaluation of a behaviour."""
+    """An evaluation of a behaviour.
+
+    Args:
+        behaviour: whose evaluation it is.
+        evaluation: the evaluation.
+        refitted: the program that it hands back, described like a candidate; None where it hands back none.
+    """
 
     behaviour: int
     evaluation: Evaluation
+    refitted: Bred | None = None
 
 
 def _assigned(program: Program, names: Sequence[str]) -> list[tuple[str, str]]:
@@ -125,7 +132,7 @@ class Worker:
         factory = load_proposer(proposer)
         section = config.proposer.options if proposer == config.proposer.name else {}
         self._canonical = Canonicalizer(self.domain.vocabulary, self.domain.dtype, config.max_statements)
-        space = Space(self.domain.vocabulary, self._interface, config.max_statements, self._canonical.key)
+        space = Space(drawn(config), self._interface, config.max_statements, self._canonical.key)
         chosen = validate(factory.options, section, prefix="proposer.options")
         self._proposer = factory.build(chosen, space)
         self._write = Writer(self.domain.vocabulary)
@@ -203,7 +210,9 @@ class Worker:
         evaluation = _try_twice(self._validate if item.validation else self._evaluate, graph, item)
         if isinstance(evaluation, str):
             evaluation = Evaluation(Status.FAULT, None, 0, item.replicate, message=evaluation)
-        return Judged(item.behaviour, evaluation)
+        if evaluation.program is None:
+            return Judged(item.behaviour, evaluation)
+        return Judged(item.behaviour, evaluation, self.describe(item.behaviour, None, evaluation.program))
 
     def _evaluate(self, graph: Graph, item: Item) -> Evaluation:
         stages = range(self._final, self._final + 1) if item.final else None

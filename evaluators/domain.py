@@ -55,8 +55,9 @@ class Domain:
         descriptors: the default axes of the archive.
         stages: names of the stages that search uses, given the options.
         evaluator: makes the evaluator, given the options and a folder for cached baselines (None: no cache).
-        start: programs of the library that a search starts from where its configuration names none.
+        start: programs, by name, that a search starts from where its configuration names none.
         inputs: data inputs that breeding uses where the configuration names none.
+        programs: texts of the programs that a person may name; None means those of the library.
         wide_evaluator: the same with a wider sweep of what programs leave open (learning rates), against the same
             baselines; None where programs leave nothing open.
         baselines: finds the baselines anew, given the same: figures by name, one baseline each; None where scores
@@ -81,6 +82,7 @@ class Domain:
     evaluator: Callable[[Any, str | None], Evaluator]
     start: tuple[str, ...]
     inputs: tuple[str, ...]
+    programs: Mapping[str, str] | None = None
     wide_evaluator: Callable[[Any, str | None], Evaluator] | None = None
     baselines: Callable[[Any, str | None], Mapping[str, Mapping[str, Any]]] | None = None
     validator: Callable[[Any, str | None], Evaluator] | None = None
