@@ -1,20 +1,24 @@
 """The judge of approximations: fits the constants of a program's structure and measures the largest error."""
 
 import time
-from collections.abc import Callable
 from math import log10
 
 import numpy as np
 
 from archive.evaluation import Evaluation, Status, TaskResult
+from evaluators.numerics import textbook
 from evaluators.numerics.fit import Code, least_squares, polished
 from evaluators.numerics.minimax import Fitted, minimax
 from evaluators.numerics.options import Options, Stage
-from evaluators.numerics.structure import program_of, read
-from evaluators.numerics.targets import Exact, sample, target_of
+from evaluators.numerics.structure import FUNCTION, program_of, read
+from evaluators.numerics.targets import DIGITS, Exact, sample, target_of
 from evaluators.numerics.terms import Formula, Structure
+from evaluators.numerics.verify import find_poles
 from primitives.draws import generator
-from primitives.graph import Graph
+from primitives.graph import Graph, check
+from primitives.ops import REALS
+from primitives.program import Program
+from primitives.simplify import canonicalize
 
 LARGEST = 1e3
 """Errors beyond count as no approximation at all."""
@@ -36,10 +40,11 @@ class Judge:
 
     def warm_up(self) -> None:
         """Finds the baselines."""
+        self.baseline(0)
 
     def baseline(self, operations: int) -> float:
-        """Returns the digits of the strongest textbook form with so many operations."""
-        return 1.15 * operations - 0.5
+        """Returns the digits of the strongest textbook form with at most so many operations."""
+        return -log10(textbook.best(self.target, operations).error)
 
     def evaluate(
         self, graph: Graph, replicate: int, thresholds: tuple[float, ...] = (), stages: range | None = None
@@ -65,8 +70,12 @@ class Judge:
             level = self.options.stages[stage]
             pool, fits, spent = self._fit(structure, code, pool, level, rng)
             steps += spent
-            best = min((*fits, best), key=lambda fit: fit.error)
-            if not best.error < LARGEST:
+            fits.sort(key=lambda fit: fit.error)
+            if level.minimax:
+                fits = [fit for fit in fits if fit.error < LARGEST and not self._has_pole(structure, fit)]
+            if fits:
+                best = fits[0]
+            if not fits or not best.error < LARGEST:
                 status = Status.DIVERGED
                 break
             scores.append(self._score(structure, best.error))
@@ -85,14 +94,18 @@ class Judge:
             "tasks": {self.target.name: TaskResult(scores[-1], best.error, 10.0 ** -self.baseline(structure.operations))},
         }
         if status is Status.OK:
-            found["descriptors"] = {"decade": log10(best.error) if best.error > 0.0 else -50.0}
-            found["program"] = self._program(structure, best)
+            found["descriptors"] = {"decade": log10(best.error) if best.error > 0.0 else -float(DIGITS)}
+            found["program"] = _program(structure, best)
         return found
 
     def _score(self, structure: Structure, error: float) -> float:
         """Digits beyond those of the baseline at as many operations."""
         digits = -log10(error) if error > 0.0 else self.options.digits
         return min(digits, self.options.digits) - self.baseline(structure.operations)
+
+    def _has_pole(self, structure: Structure, fit: Fitted) -> bool:
+        graph = canonicalize(check(_program(structure, fit), REALS), REALS, "float64")
+        return bool(find_poles(graph, self.target)[0])
 
     def _fit(
         self, structure: Structure, code: Code, pool: np.ndarray, level: Stage, rng: np.random.Generator
@@ -115,12 +128,10 @@ class Judge:
             fits = [Fitted(c, np.zeros(code.slots), float(e)) for c, e in zip(kept, errors, strict=True)]
         return np.array([fit.high for fit in fits]), fits, len(starts) * level.steps
 
-    def _program(self, structure: Structure, best: Fitted):
-        lows = best.low if best.low.any() else None
-        if lows is None:
-            return program_of(Formula(structure, tuple(best.high.tolist())), "approximate")
-        pairs = list(zip(best.high.tolist(), best.low.tolist(), strict=True))
-        return program_of(Formula(structure, tuple(pairs)), "approximate", exact=lambda pair: pair)
+def _program(structure: Structure, fit: Fitted) -> Program:
+    """The program with fitted constants, sums of two floats where one is not enough."""
+    pairs = tuple(zip(fit.high.tolist(), fit.low.tolist(), strict=True))
+    return program_of(Formula(structure, pairs), FUNCTION, exact=lambda pair: pair)
 
 
 def drawn(rng: np.random.Generator, pool: np.ndarray, count: int, x: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ References:
     Lawson 1961, Contributions to the theory of linear least maximum approximations.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,8 @@ EXACT_BELOW = 1e-11
 """Errors below this are found in double-double arithmetic: rounding in float64 would be 1e-4 of them and more."""
 _GAIN = 1e-3
 """Relative gain of a step below which no more is taken."""
+_ROUNDED = 1.02
+"""Constants are rounded to float64 where the error grows by no more than this factor."""
 _SHORTEST = 0.02
 """Shortest part of a step that is tried."""
 
@@ -84,44 +87,76 @@ def minimax(structure: Structure, code: Code, start: np.ndarray, sample: Any, st
     """
     constants = (np.array(start, dtype=np.float64), np.zeros(len(start)))
 
-    def residuals(pair: dd.Pair, exact: bool) -> np.ndarray:
-        return exact_residuals(structure, pair, sample) if exact else code.residuals(pair[0][None], sample)[0][0]
+    def quick(pair: dd.Pair) -> np.ndarray:
+        return code.residuals(pair[0][None], sample)[0][0]
 
-    held, jacobian = (found[0] for found in code.residuals(constants[0][None], sample))
-    exact = _largest(held) < EXACT_BELOW
-    if exact:
-        held = residuals(constants, exact)
-    error = _largest(held)
+    def exact(pair: dd.Pair) -> np.ndarray:
+        return exact_residuals(structure, pair, sample)
+
+    def jacobian(pair: dd.Pair) -> np.ndarray:
+        return code.residuals(pair[0][None], sample)[1][0]
+
+    error = largest(quick(constants))
+    if error >= EXACT_BELOW:
+        constants, error = level(constants, quick, jacobian, steps, EXACT_BELOW)
+        constants = (constants[0], np.zeros(len(start)))
+    if error < EXACT_BELOW:
+        constants, error = level(constants, exact, jacobian, steps)
+        rounded = largest(exact((constants[0], np.zeros(len(start)))))
+        if rounded <= error * _ROUNDED:  # float64 is good enough for the constants
+            return Fitted(constants[0], np.zeros(len(start)), rounded)
+    return Fitted(*constants, error)
+
+
+def level(
+    constants: dd.Pair,
+    residuals: Callable[[dd.Pair], np.ndarray],
+    jacobian: Callable[[dd.Pair], np.ndarray],
+    steps: int,
+    enough: float = 0.0,
+) -> tuple[dd.Pair, float]:
+    """Levels the extrema of residuals.
+
+    Args:
+        constants: high and low parts of the start (p,).
+        residuals: residuals (N,) of constants, in order of the points.
+        jacobian: their derivatives (p, N).
+        steps: steps at most.
+        enough: error below which no step is taken.
+
+    Returns:
+        The constants and the largest |residual|.
+    """
+    held = residuals(constants)
+    error = largest(held)
     weights = np.ones_like(held)
-    for _ in range(steps if code.slots and np.isfinite(error) and error > 0.0 else 0):
-        change = _exchange(held, jacobian)
+    for _ in range(steps if len(constants[0]) and error < np.inf else 0):
+        if error <= enough:
+            break
+        slopes = jacobian(constants)
+        change = _exchange(held, slopes)
         if change is None:
             weights *= np.abs(held) / error + 1e-3
             weights /= weights.max()
-            change = _weighted(held, jacobian, weights)
+            change = _weighted(held, slopes, weights)
         if change is None:
             break
         length, gain = 1.0, 0.0
         while length > _SHORTEST:
-            step = length * change
-            tried = dd.add(constants, (step, np.zeros_like(step))) if exact else (constants[0] + step, constants[1])
-            new = residuals(tried, exact)
-            gain = 1.0 - _largest(new) / error
+            tried = dd.add(constants, (length * change, np.zeros_like(change)))
+            new = residuals(tried)
+            gain = 1.0 - largest(new) / error
             if gain > 0.0:
-                constants, held, error = tried, new, _largest(new)
+                constants, held, error = tried, new, largest(new)
                 break
             length *= 0.3
         if gain < _GAIN:
             break
-        if not exact and error < EXACT_BELOW:
-            exact = True
-            held = residuals(constants, exact)
-            error = _largest(held)
-        jacobian = code.residuals(constants[0][None], sample)[1][0]
-    return Fitted(constants[0], constants[1], error)
+    return constants, error
 
 
-def _largest(residuals: np.ndarray) -> float:
+def largest(residuals: np.ndarray) -> float:
+    """Returns the largest absolute value; infinite where one has none."""
     return float(np.abs(residuals).max()) if np.isfinite(residuals).all() else np.inf
 
 
@@ -155,6 +190,6 @@ def _weighted(residuals: np.ndarray, jacobian: np.ndarray, weights: np.ndarray) 
     if not np.isfinite(rows).all():
         return None
     try:
-        return np.linalg.lstsq(rows, -residuals * root, rcond=1e-12)[0] / length
+        return np.linalg.lstsq(rows, -residuals * root, rcond=1e-15)[0] / length
     except np.linalg.LinAlgError:
         return None

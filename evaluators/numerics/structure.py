@@ -16,6 +16,8 @@ from primitives.kinds import TENSOR
 from primitives.program import COPY, Program, Signature, Statement
 
 
+FUNCTION = "approximate"
+"""What the function of a program is called."""
 _PASSES = 8
 """Rewriting passes at most; few programs need more than three."""
 

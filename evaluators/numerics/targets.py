@@ -4,7 +4,7 @@ The reference is mpmath at 50 digits, never the float64 library function.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import isfinite
 from typing import Any, Literal
@@ -36,6 +36,8 @@ class Target:
         interval: where it is approximated.
         metric: "relative" is max |y - f| / |f|, "absolute" is max |y - f|.
         latex: its formula.
+        doubles: whether f(x) = f(x / 2)^2.
+        parity: 0 where f is even, 1 where it is odd, None where it is neither.
     """
 
     name: str
@@ -43,6 +45,22 @@ class Target:
     interval: Interval
     metric: Metric
     latex: str = ""
+    doubles: bool = False
+    parity: int | None = None
+
+    def halved(self, times: int) -> "Target":
+        """Returns f(x / 2^times) on the same interval."""
+        if not times:
+            return self
+        return replace(self, function=_Halved(self.function, times))
+
+    def folded(self) -> "Target":
+        """Returns g with f(x) = g(x^2) of an even function, f(x) = x g(x^2) of an odd one."""
+        low, high = self.interval.low, self.interval.high
+        ends = sorted((low * low, high * high)) if low * high >= 0.0 else [0.0, max(low * low, high * high)]
+        at_zero = self.parity == 1 and ends[0] == 0.0  # x g(x^2) / x has no value there
+        where = Interval(*ends, low_open=at_zero, high_open=False)
+        return replace(self, function=_Folded(self.function, self.parity or 0), interval=where, parity=None)
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -60,6 +78,34 @@ class Target:
         mp = context()
         return mp.mpf(self.function(mp, mp.mpf(x)))
 
+
+@dataclass(frozen=True)
+class _Halved:
+    """f(x / 2^times)."""
+
+    function: Callable[[Any, Any], Any]
+    times: int
+
+    def __call__(self, mp: Any, x: Any) -> Any:
+        return self.function(mp, x / 2**self.times)
+
+
+@dataclass(frozen=True)
+class _Folded:
+    """f(sqrt(u)) / sqrt(u)^parity."""
+
+    function: Callable[[Any, Any], Any]
+    parity: int
+
+    def __call__(self, mp: Any, u: Any) -> Any:
+        x = mp.sqrt(u)
+        return self.function(mp, x) / x**self.parity
+
+
+DOUBLING = frozenset({"exp2", "exp"})
+"""Targets with f(x) = f(x / 2)^2."""
+PARITIES = {"cos": 0, "bessel_j0": 0, "sin": 1, "erf": 1}
+"""Targets that are even (0) or odd (1)."""
 
 TARGETS: dict[str, tuple[Callable[[Any, Any], Any], str, Metric, str]] = {
     "exp2": (lambda mp, x: mp.power(2, x), "(0, 1]", "relative", "2^x"),
@@ -107,7 +153,7 @@ def target_of(name: str, interval: str | None, metric: Metric | None) -> Target:
     where = Interval.parse(interval or own or "")
     if not (isfinite(where.low) and isfinite(where.high) and where.low < where.high):
         raise ValueError(f"evaluation.interval must be bounded and of positive length, got {where}; give two numbers")
-    target = Target(name, function, where, metric or kind, latex)
+    target = Target(name, function, where, metric or kind, latex, name in DOUBLING, PARITIES.get(name))
     _try(target)
     return target
 
