@@ -1,6 +1,8 @@
 """Progress: what a run tells those who watch it, after every merged batch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from discovery.validation import Point
 
@@ -41,6 +43,7 @@ class Progress:
         coverage: filled cells / all cells, 0 to 1.
         qd_score: sum over cells of the best score minus the offset of the configuration.
         best: the best elites, best first.
+        front: the domain's table of the best elites, row by row, each with its `rule`; empty where it has none.
         steps: training steps spent (or whatever the domain counts its budget in).
         seconds: wall-clock seconds of work.
         seconds_by_part: worker and driver seconds by part (propose, evaluate, merge, store ...).
@@ -63,6 +66,7 @@ class Progress:
     coverage: float = 0.0
     qd_score: float = 0.0
     best: tuple[Best, ...] = ()
+    front: tuple[Mapping[str, Any], ...] = ()
     steps: int = 0
     seconds: float = 0.0
     seconds_by_part: dict[str, float] = field(default_factory=dict)

@@ -323,6 +323,7 @@ class Run:
         start = time.perf_counter()
         progress = asdict(self._progress(began, workers, self.search.best(3)))
         del progress["validation"], progress["overfits"]  # the state has the curve
+        del progress["front"]  # the archive has it
         for best in progress["best"]:
             del best["text"]
         self.store.commit(replace(merged, progress=progress))
@@ -333,6 +334,7 @@ class Run:
     def progress(self, began: float, workers: int = 1) -> Progress:
         """Returns the state of the run; `began` is when this call of `execute` began (perf_counter)."""
         progress = self._progress(began, workers, self.search.best(3, with_text=True))
+        progress = replace(progress, front=self.search.front())
         if self.config.validation.every is None:
             return progress
         return replace(progress, validation=self.search.curve.known, overfits=self.search.curve.overfits)

@@ -74,7 +74,8 @@ class Search:
         self.merged = -1
         self.text = lru_cache(REMEMBERED)(self._load_text)
         self._rule = lru_cache(64)(self._canonical_text)
-        self._hurdles = Hurdles(config, len(self.domain.stages(options(config))))
+        self._options = options(config)
+        self._hurdles = Hurdles(config, len(self.domain.stages(self._options)))
         self._evaluations: dict[int, tuple[Evaluation, ...]] = {}
         # the first `lag` batches are bred before there is an archive
         self._plans = {b: make_plan(config, b, self.population, self._hurdles.thresholds()) for b in range(config.lag)}
@@ -372,6 +373,13 @@ class Search:
             )
             for elite in self.grid.ranked()[:count]
         )
+
+    def front(self) -> tuple[dict[str, Any], ...]:
+        """Returns the domain's table of the best elites, each row with its rule's text; empty where it has none."""
+        if self.domain.front is None:
+            return ()
+        rows = self.domain.front(self._options, self.grid.elites())
+        return tuple({**row, "rule": self._rule(row["id"])} for row in rows)
 
 
 def axes(config: Config, domain: Domain) -> tuple[Descriptor, ...]:

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from discovery.proposers import Accept, Factory, Space, key_or_none, until_changed
+from discovery.proposers import Accept, Factory, Space, until_changed
 from discovery.settings import Section, setting
 from primitives.draws import Draws, draw_constant, new_name, variables
 from primitives.program import COPY, Program, Statement
@@ -133,7 +133,9 @@ class Dataflow:
     def _arguments(self, program: Program, place: int, count: int, draws: Draws) -> list[str | float]:
         scope: Sequence[str] = variables(program, place)
         return [
-            draw_constant(program, draws) if not scope or draws.uniform() < self.options.constants else draws.choice(scope)
+            draw_constant(program, draws)
+            if not scope or draws.uniform() < self.options.constants
+            else draws.choice(scope)
             for _ in range(count)
         ]
 

@@ -1,16 +1,17 @@
 """Numeric functions: programs x -> y of few operations that approximate a function on an interval."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archive.descriptor import Descriptor
+from archive.elite import Elite
 from evaluators.domain import Domain, Evaluator
 from evaluators.numerics.options import Options
-from evaluators.numerics.structure import read
+from evaluators.numerics.structure import FUNCTION, read
 from primitives.graph import Graph
 from primitives.kinds import TENSOR
 from primitives.ops import REALS
-from primitives.program import Interface
+from primitives.program import Interface, Program
 
 MOST = 20
 """Operations from which on the archive tells no difference."""
@@ -49,7 +50,39 @@ def _baselines(options: Options, cache: str | None) -> Mapping[str, Mapping[str,
     return Judge(options, cache).baselines()
 
 
-INTERFACE = Interface(function="approximate", inputs=(("x", TENSOR),), outputs=(("y", TENSOR),))
+def _front(options: Options, elites: Sequence[Elite]) -> list[Mapping[str, Any]]:
+    """The smallest error for each number of operations that brings a smaller one, beside the textbook's."""
+    from evaluators.numerics import textbook
+    from evaluators.numerics.targets import target_of
+
+    target = target_of(options.target, options.interval, options.error)
+    rows: list[Mapping[str, Any]] = []
+    least = float("inf")
+    for elite in sorted(elites, key=lambda e: (e.descriptors["operations"], e.descriptors["decade"], e.id)):
+        decade = elite.descriptors["decade"]
+        if decade < least:
+            least = decade
+            best = textbook.best(target, elite.size)
+            rows.append(
+                {
+                    "id": elite.id,
+                    "operations": elite.size,
+                    f"{target.metric} error": 10.0**decade,
+                    "digits": -decade,
+                    "textbook": best.error,
+                    "its form": best.name,
+                }
+            )
+    return rows
+
+
+def _export(to: str, program: Program, options: Options, name: str) -> str:
+    from evaluators.numerics.emit import export
+
+    return export(to, program, options, name)
+
+
+INTERFACE = Interface(function=FUNCTION, inputs=(("x", TENSOR),), outputs=(("y", TENSOR),))
 
 DOMAIN = Domain(
     name="numerics",
@@ -72,5 +105,9 @@ DOMAIN = Domain(
     evaluator=_evaluator,
     start=("identity",),
     inputs=("x",),
+    baselines=_baselines,
+    front=_front,
+    exports=("python", "jax", "c", "latex", "text"),
+    export=_export,
     programs={"identity": "def approximate(x):\n    y = x\n    return y\n"},
 )

@@ -5,7 +5,7 @@ about 1e300 is meant to come here.
 
 References:
     Dekker 1971, A floating-point technique for extending the available precision.
-    Joldes, Muller and Popescu 2017, Tight and rigorous error bounds for basic building blocks of double-word arithmetic.
+    Joldes, Muller and Popescu 2017, Tight and rigorous error bounds for building blocks of double-word arithmetic.
 """
 
 from typing import Any
@@ -77,7 +77,9 @@ def sqrt(x: Pair) -> Pair:
     x = (x[0] * sign, x[1] * sign)
     s = np.sqrt(x[0])
     r = subtract(x, _product(s, s))
-    return add((s, np.zeros_like(s)), (np.where(s > 0.0, r[0] / np.where(s > 0.0, 2.0 * s, 1.0), 0.0), np.zeros_like(s)))
+    return add(
+        (s, np.zeros_like(s)), (np.where(s > 0.0, r[0] / np.where(s > 0.0, 2.0 * s, 1.0), 0.0), np.zeros_like(s))
+    )
 
 
 def fma(x: Pair, y: Pair, z: Pair) -> Pair:
@@ -85,9 +87,7 @@ def fma(x: Pair, y: Pair, z: Pair) -> Pair:
     return add(multiply(x, y), z)
 
 
-def pair(value: Any) -> Pair:
-    """Returns an mpmath number, or a list of them, as a pair."""
-    high = np.array([float(v) for v in value]) if isinstance(value, list) else float(value)
-    if isinstance(value, list):
-        return high, np.array([float(v - type(v)(h)) for v, h in zip(value, high.tolist(), strict=True)])
-    return high, float(value - type(value)(high))
+def pairs(values: list[Any]) -> Pair:
+    """Returns mpmath numbers as pairs of arrays."""
+    high = np.array([float(v) for v in values])
+    return high, np.array([float(v - type(v)(h)) for v, h in zip(values, high.tolist(), strict=True)])

@@ -46,13 +46,10 @@ class Code:
     def __init__(self, structure: Structure) -> None:
         self.slots = structure.slots
         self._nodes: list[tuple[str, tuple[int, ...], int]] = []
-        self._denominators: list[int] = []
         slot = 0
         for op, args in structure.nodes:
             self._nodes.append((op, args, slot))
             slot += OPERATIONS[op].constants
-            if op in ("invert", "divide"):
-                self._denominators.append(args[-1])
 
     def values(self, constants: np.ndarray, x: np.ndarray) -> list[Any]:
         """Returns x and the value of every operation, (starts, N) or (N,) where it has no constant."""
@@ -88,15 +85,6 @@ class Code:
                 v = u * columns[slot] + columns[slot + 1]
             values.append(v)
         return values
-
-    def has_pole(self, constants: np.ndarray, x: np.ndarray) -> bool:
-        """Returns whether a divisor changes its sign, or vanishes, between the points; constants are (1, slots)."""
-        values = self.values(constants, x)
-        for place in self._denominators:
-            u = values[place]
-            if not (np.all(u > 0.0) or np.all(u < 0.0)):
-                return True
-        return False
 
     def residuals(self, constants: np.ndarray, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Returns residuals (starts, N) and their Jacobian (starts, slots, N), by one pass forwards and one back."""
@@ -152,7 +140,15 @@ class Code:
         return np.broadcast_to((values[-1] - sample.f) * sample.w, (starts, n)), jacobian
 
     def _back_fma(
-        self, op: str, args: tuple[int, ...], slot: int, g: Any, values: list[Any], columns: Any, jacobian: Any, back: Any
+        self,
+        op: str,
+        args: tuple[int, ...],
+        slot: int,
+        g: Any,
+        values: list[Any],
+        columns: Any,
+        jacobian: Any,
+        back: Any,
     ) -> None:
         u = values[args[0]]
         if op in ("fma", "fma_shift"):

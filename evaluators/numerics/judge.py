@@ -2,6 +2,7 @@
 
 import time
 from math import log10
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from primitives.ops import REALS
 from primitives.program import Program
 from primitives.simplify import canonicalize
 
+MOST = 16
+"""Operations up to which baselines are listed."""
 LARGEST = 1e3
 """Errors beyond count as no approximation at all."""
 
@@ -46,6 +49,19 @@ class Judge:
         """Returns the digits of the strongest textbook form with at most so many operations."""
         return -log10(textbook.best(self.target, operations).error)
 
+    def baselines(self) -> dict[str, dict[str, Any]]:
+        """Returns the textbook forms that no other form of as few operations beats, by their names."""
+        found = (textbook.best(self.target, operations) for operations in range(1, MOST + 1))
+        return {
+            form.name: {
+                "operations": form.operations,
+                f"{self.target.metric} error": form.error,
+                "digits": -log10(form.error),
+            }
+            for form in found
+            if form.operations
+        }
+
     def evaluate(
         self, graph: Graph, replicate: int, thresholds: tuple[float, ...] = (), stages: range | None = None
     ) -> Evaluation:
@@ -55,9 +71,7 @@ class Judge:
             found = self._evaluate(graph, replicate, thresholds, stages)
         return Evaluation(**found, replicate=replicate, seconds=time.perf_counter() - began)
 
-    def _evaluate(
-        self, graph: Graph, replicate: int, thresholds: tuple[float, ...], stages: range | None
-    ) -> dict:
+    def _evaluate(self, graph: Graph, replicate: int, thresholds: tuple[float, ...], stages: range | None) -> dict:
         formula = read(graph)
         if formula is None:
             return {"status": Status.DIVERGED, "score": None, "stage": 0, "message": "it has no value"}
@@ -91,7 +105,9 @@ class Judge:
             "stage": stage,
             "steps": steps,
             "stage_scores": tuple(scores),
-            "tasks": {self.target.name: TaskResult(scores[-1], best.error, 10.0 ** -self.baseline(structure.operations))},
+            "tasks": {
+                self.target.name: TaskResult(scores[-1], best.error, 10.0 ** -self.baseline(structure.operations))
+            },
         }
         if status is Status.OK:
             found["descriptors"] = {"decade": log10(best.error) if best.error > 0.0 else -float(DIGITS)}
@@ -110,7 +126,7 @@ class Judge:
     def _fit(
         self, structure: Structure, code: Code, pool: np.ndarray, level: Stage, rng: np.random.Generator
     ) -> tuple[np.ndarray, list[Fitted], int]:
-        """Fits at one level of effort; returns the constants that are kept, the fits, and the steps of single starts."""
+        """Fits at one level of effort; returns constants that are kept, the fits, and the steps of single starts."""
         if not code.slots:
             return pool, [minimax(structure, code, pool[0], self._grid, 0)], 0
         starts = np.concatenate((pool, drawn(rng, pool, level.starts, self._nodes.x)))
@@ -127,6 +143,7 @@ class Judge:
             errors = np.abs(residuals).max(axis=1)
             fits = [Fitted(c, np.zeros(code.slots), float(e)) for c, e in zip(kept, errors, strict=True)]
         return np.array([fit.high for fit in fits]), fits, len(starts) * level.steps
+
 
 def _program(structure: Structure, fit: Fitted) -> Program:
     """The program with fitted constants, sums of two floats where one is not enough."""

@@ -4,10 +4,10 @@ With residuals r on a dense grid and their Jacobian J, a step solves for the cha
 
     r_i + J_i d = (-1)^i E        at p + 1 extrema of alternating sign,
 
-which is the exchange of Remez. Where there are fewer extrema (constants are redundant, or work alike) it solves weighted
-least squares instead, the weights growing with |r| (Lawson). Near and beyond the end of float64 the residuals are
-computed in double-double arithmetic and the constants are sums of two float64; the Jacobian in float64 is as good as it
-needs to be.
+which is the exchange of Remez. Where there are fewer extrema (constants are redundant, or work alike) it solves
+weighted least squares instead, the weights growing with |r| (Lawson). Near and beyond the end of float64 the residuals
+are computed in double-double arithmetic and the constants are sums of two float64; the Jacobian in float64 is as good
+as it needs to be.
 
 References:
     Remez 1934, Sur le calcul effectif des polynomes d'approximation de Tschebyscheff.
@@ -15,6 +15,7 @@ References:
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -168,7 +169,7 @@ def _exchange(residuals: np.ndarray, jacobian: np.ndarray) -> np.ndarray | None:
         return None
     size = np.abs(residuals)
     edges = np.concatenate(([0], turns, [len(residuals)]))
-    extrema = [low + int(size[low:high].argmax()) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    extrema = [low + int(size[low:high].argmax()) for low, high in pairwise(edges)]
     while len(extrema) > slots + 1:  # the lowest end goes, so that signs keep alternating
         extrema.pop(0 if size[extrema[0]] < size[extrema[-1]] else -1)
     length = np.abs(jacobian).max(axis=1)

@@ -41,7 +41,7 @@ class Stage(BaseModel):
     )
     minimax: int = Field(
         default=0,
-        description="steps that turn the least squares of each start that is kept into the smallest maximum; 0 for none",
+        description="steps that turn the least squares of each start that is kept into the smallest maximum, if any",
         ge=0,
         le=1_000,
         json_schema_extra={"unit": "steps"},
@@ -77,7 +77,11 @@ class Options(BaseModel):
         json_schema_extra={"unit": "decimal digits"},
     )
     nodes: int = Field(
-        default=40, description="Chebyshev nodes of the least squares", ge=8, le=4096, json_schema_extra={"unit": "nodes"}
+        default=40,
+        description="Chebyshev nodes of the least squares",
+        ge=8,
+        le=4096,
+        json_schema_extra={"unit": "nodes"},
     )
     grid: int = Field(
         default=200,

@@ -15,7 +15,6 @@ from primitives.graph import Graph
 from primitives.kinds import TENSOR
 from primitives.program import COPY, Program, Signature, Statement
 
-
 FUNCTION = "approximate"
 """What the function of a program is called."""
 _PASSES = 8

@@ -1,4 +1,4 @@
-"""Targets: functions of mpmath on an interval. A new one is a line in `TARGETS`, or `package.module:NAME` of a function.
+"""Targets: functions of mpmath on an interval. A new one is a line in `TARGETS`, or a function of the user's own.
 
 The reference is mpmath at 50 digits, never the float64 library function.
 """
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from evaluators.numerics.double_double import pair
+from evaluators.numerics.double_double import pairs
 from evaluators.numerics.fit import Sample
 from evaluators.plugins import import_object, refuse_unknown
 from primitives.card import Interval
@@ -170,7 +170,7 @@ def _try(target: Target) -> None:
         except (ValueError, TypeError, ArithmeticError):
             values[i] = np.nan
         if not isfinite(values[i]):
-            raise ValueError(f"{shown} must be real and finite, got none at {x:.6g}; choose an interval inside its domain")
+            raise ValueError(f"{shown} must be real and finite, got none at {x:.6g}; keep inside of its domain")
     # A pole, a jump or a kink keeps the coefficients of the Chebyshev series from falling.
     series = np.abs(np.polynomial.chebyshev.chebfit(np.cos(np.pi * (np.arange(_PROBED) + 0.5) / _PROBED), values, 96))
     if series[-16:].max() > _TAIL * series.max():
@@ -198,6 +198,6 @@ def sample(target: Target, count: int) -> Exact:
     low, high = target.ends
     points = np.concatenate(([low], chebyshev(low, high, count - 2), [high]))
     values = [target.exact(x) for x in points.tolist()]
-    f, rest = pair(values)
+    f, rest = pairs(values)
     w = 1.0 / np.abs(f) if target.metric == "relative" else np.ones_like(f)
     return Exact(points, f, w, rest)

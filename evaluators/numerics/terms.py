@@ -283,7 +283,7 @@ class Terms:
         return None if turned is None else Term("subtract", (v, turned))
 
     def _common(self, op: str, u: int, v: int) -> Term | None:
-        """u + c u, u + u w, u w + u z."""
+        """U + c u, u + u w, u w + u z."""
         one = self._number(1.0)
         for product, alone, is_first in ((u, v, True), (v, u, False)):
             args, own = self[product][1:]
@@ -292,8 +292,9 @@ class Terms:
                 return Term("scale", (alone,), (factor,))
             if self._is(product, "multiply") and alone in args:
                 other = args[1] if args[0] == alone else args[0]
-                turns = op == "subtract" and not is_first
-                bracket = Term("flip" if turns else "shift", (other,), (-one if op == "subtract" and is_first else one,))
+                bracket = Term("shift", (other,), (one,))  # u + u w = u (w + 1)
+                if op == "subtract":
+                    bracket = Term("shift", (other,), (-one,)) if is_first else Term("flip", (other,), (one,))
                 return Term("multiply", (alone, self._add(bracket)))
         if self._is(u, "multiply") and self._is(v, "multiply"):
             a, b = self[u].args, self[v].args

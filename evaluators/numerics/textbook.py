@@ -7,8 +7,8 @@ A best approximation of type (m, n), p of degree m over q of degree n, costs
     3 n, 3 n + 2 (m - n)       as a continued fraction (m = n; m > n: what remains of the polynomial stands before it).
 
 Where f(x) = f(x / 2)^2 (exponentials), k squarings of the approximation of f(x / 2^k) cost k operations more; an even
-function is approximated in x^2, an odd one as x times an even one. Errors are those of the best approximations, found by the exchange of Remez on a dense grid in double-double arithmetic where
-float64 ends.
+function is approximated in x^2, an odd one as x times an even one. Errors are those of the best approximations, found
+by the exchange of Remez on a dense grid in double-double arithmetic where float64 ends.
 
 References:
     Remez 1934; Cody and Waite 1980, Software Manual for the Elementary Functions; Muller 2016, Elementary Functions.

@@ -102,8 +102,11 @@ def find_poles(graph: Graph, target: Target) -> tuple[list[Any], list[Any]]:
         return [], []
     low, high = (mp.mpf(end) for end in target.ends)
     bound = 1000 * (1 + max(abs(target.exact(x)) for x in chebyshev(*target.ends, 16).tolist()))
-    poles, holes = [], []
+    poles: list[Any] = []
+    holes: list[Any] = []
     for x in zeros:
+        if any(abs(x - known) <= _TINY * (high - low) for known in (*poles, *holes)):
+            continue
         values = [evaluate(graph, point)[-1] for point in _near(x, low, high)]
         (poles if any(value is None or abs(value) > bound for value in values) else holes).append(x)
     return poles, holes
@@ -203,17 +206,17 @@ def _enclosures(graph: Graph, pieces: np.ndarray) -> list[tuple[np.ndarray, np.n
     for op, args in graph.nodes:
         given = [values[a] for a in args]
         if op == "fma":
-            bounds = _add(_times(*given[:2], args[0] == args[1]), given[2])
+            bounds = _add(_times(given[0], given[1], args[0] == args[1]), given[2])
         elif op == "sqrt":
             a, b = given[0]
             least = np.where((a <= 0.0) & (b >= 0.0), 0.0, np.minimum(np.abs(a), np.abs(b)))
             bounds = _outwards(np.sqrt(least), np.sqrt(np.maximum(np.abs(a), np.abs(b))))
         elif op == "add":
-            bounds = _add(*given)
+            bounds = _add(given[0], given[1])
         elif op == "subtract":
             bounds = _add(given[0], (-given[1][1], -given[1][0]))
         elif op == "multiply":
-            bounds = _times(*given, args[0] == args[1])
+            bounds = _times(given[0], given[1], args[0] == args[1])
         else:
             a, b = given[1]
             free = (a > 0.0) | (b < 0.0)
