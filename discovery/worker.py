@@ -212,7 +212,11 @@ class Worker:
             evaluation = Evaluation(Status.FAULT, None, 0, item.replicate, message=evaluation)
         if evaluation.program is None:
             return Judged(item.behaviour, evaluation)
-        return Judged(item.behaviour, evaluation, self.describe(item.behaviour, None, evaluation.program))
+        refitted = self.describe(item.behaviour, None, evaluation.program)
+        if refitted.status is not None:
+            message = f"a program that is handed back must be one that is judged, got {refitted.message}"
+            evaluation = Evaluation(Status.FAULT, None, 0, item.replicate, message=message)
+        return Judged(item.behaviour, evaluation, refitted)
 
     def _evaluate(self, graph: Graph, item: Item) -> Evaluation:
         stages = range(self._final, self._final + 1) if item.final else None

@@ -79,26 +79,28 @@ class Judge:
         code, rng = Code(structure), generator(structure.key, replicate)
         pool = np.array([formula.constants], dtype=np.float64)
         scores: list[float] = []
-        status, stage, steps, best = Status.OK, 0, 0, Fitted(pool[0], np.zeros(code.slots), np.inf)
+        status, stage, steps, best = Status.OK, 0, 0, None
         for stage in range(len(self.options.stages)) if stages is None else stages:
-            level = self.options.stages[stage]
-            pool, fits, spent = self._fit(structure, code, pool, level, rng)
+            pool, fits, spent = self._fit(structure, code, pool, self.options.stages[stage], rng)
             steps += spent
-            fits.sort(key=lambda fit: fit.error)
-            if level.minimax:
-                fits = [fit for fit in fits if fit.error < LARGEST and not self._has_pole(structure, fit)]
-            if fits:
-                best = fits[0]
-            if not fits or not best.error < LARGEST:
-                status = Status.DIVERGED
+            is_last = stage == len(self.options.stages) - 1
+            good = (fit for fit in sorted(fits, key=lambda fit: fit.error) if fit.error < LARGEST)
+            best = next((fit for fit in good if not is_last or self._is_usable(structure, fit)), None)
+            if best is None:
                 break
             scores.append(self._score(structure, best.error))
             if stage < len(thresholds) and scores[-1] < thresholds[stage]:
                 status = Status.HURDLED
                 break
-        if status is Status.DIVERGED:
-            return {"status": status, "score": None, "stage": stage, "steps": steps, "stage_scores": tuple(scores),
-                    "message": "no constants were found that give it a value on the whole interval"}  # fmt: skip
+        if best is None:
+            return {
+                "status": Status.DIVERGED,
+                "score": None,
+                "stage": stage,
+                "steps": steps,
+                "stage_scores": tuple(scores),
+                "message": "no constants were found that give it a value on the whole interval",
+            }
         found = {
             "status": status,
             "score": scores[-1],
@@ -119,9 +121,12 @@ class Judge:
         digits = -log10(error) if error > 0.0 else self.options.digits
         return min(digits, self.options.digits) - self.baseline(structure.operations)
 
-    def _has_pole(self, structure: Structure, fit: Fitted) -> bool:
+    def _is_usable(self, structure: Structure, fit: Fitted) -> bool:
+        """Whether a fit is a program of x that has no pole."""
+        if not (np.isfinite(fit.high).all() and np.isfinite(fit.low).all()):
+            return False
         graph = canonicalize(check(_program(structure, fit), REALS), REALS, "float64")
-        return bool(find_poles(graph, self.target)[0])
+        return read(graph) is not None and not find_poles(graph, self.target)[0]
 
     def _fit(
         self, structure: Structure, code: Code, pool: np.ndarray, level: Stage, rng: np.random.Generator

@@ -145,6 +145,10 @@ def target_of(name: str, interval: str | None, metric: Metric | None) -> Target:
     """
     if ":" in name:
         function, own, kind, latex = import_object("target", name), None, "relative", ""
+        if not callable(function):
+            raise ValueError(
+                f"a target must be a function f(mp, x), got {type(function).__name__}; name another object"
+            )
         if interval is None:
             raise ValueError(f"evaluation.interval must be given for the target {name!r}, such as (0, 1]")
     else:

@@ -24,6 +24,8 @@ _SECTIONS = 60
 """Steps of a golden section; each takes off 38 %, so that a parabola's top is exact to 25 digits."""
 _TINY = 1e-7
 """Pieces of this length, in units of the interval's, are not halved any more."""
+_MOST = 1024
+"""Pieces that are halved at a time, at most; where there are more, all of them are suspicious as they are."""
 _NEAR = tuple(range(4, 44, 3))
 """Negative exponents of the distances from a zero of a divisor at which the error is looked at."""
 _GOLDEN = 0.3819660112501051
@@ -162,7 +164,7 @@ def _peak(error: Callable[[Any], Any], low: Any, high: Any) -> tuple[Any, Any]:
 
 
 def suspicious(graph: Graph, target: Target) -> list[tuple[float, float]]:
-    """Returns tiny pieces of the interval where a divisor may vanish; on the rest none does, which is proven.
+    """Returns pieces of the interval, mostly tiny, where a divisor may vanish; on the rest none does: a proof.
 
     All pieces are evaluated together in interval arithmetic, every bound rounded outwards.
     """
@@ -182,6 +184,8 @@ def suspicious(graph: Graph, target: Target) -> list[tuple[float, float]]:
             open_ |= ~((a > 0.0) | (b < 0.0))
         pieces = pieces[open_]
         tiny = pieces[:, 1] - pieces[:, 0] <= _TINY * (high - low)
+        if len(pieces) > _MOST:  # a divisor that is zero everywhere, say
+            tiny[:] = True
         found += [(a, b) for a, b in pieces[tiny].tolist()]
         pieces = pieces[~tiny]
         middle = pieces.mean(axis=1)
