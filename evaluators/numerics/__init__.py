@@ -50,6 +50,13 @@ def _baselines(options: Options, cache: str | None) -> Mapping[str, Mapping[str,
     return Judge(options, cache).baselines()
 
 
+def error_of(decade: float, options: Options, metric: str) -> dict[str, float]:
+    """Returns the error that a descriptor stands for, by its name."""
+    if options.arithmetic == "float32":
+        return {"ULP": 10.0**decade * 2.0**24}
+    return {f"{metric} error": 10.0**decade}
+
+
 def _front(options: Options, elites: Sequence[Elite]) -> list[Mapping[str, Any]]:
     """The smallest error for each number of operations that brings a smaller one, beside the textbook's."""
     from evaluators.numerics import textbook
@@ -67,7 +74,7 @@ def _front(options: Options, elites: Sequence[Elite]) -> list[Mapping[str, Any]]
                 {
                     "id": elite.id,
                     "operations": elite.size,
-                    f"{target.metric} error": 10.0**decade,
+                    **error_of(decade, options, target.metric),
                     "digits": -decade,
                     "textbook": best.error,
                     "its form": best.name,

@@ -9,6 +9,7 @@ import numpy as np
 from archive.evaluation import Evaluation, Status, TaskResult
 from evaluators.numerics import textbook
 from evaluators.numerics.fit import Code, least_squares, polished
+from evaluators.numerics.float32 import UNIT, Sample32, rounded, sample32
 from evaluators.numerics.minimax import Fitted, minimax
 from evaluators.numerics.options import Options, Stage
 from evaluators.numerics.structure import FUNCTION, program_of, read
@@ -41,13 +42,20 @@ class Judge:
         self._nodes: Exact = sample(self.target, options.nodes)
         self._grid: Exact = sample(self.target, options.grid)
 
+    @property
+    def _points(self) -> Sample32 | None:
+        """Points of the regime of float32."""
+        return sample32(self.target, self.options.grid) if self.options.arithmetic == "float32" else None
+
     def warm_up(self) -> None:
         """Finds the baselines."""
         self.baseline(0)
 
     def baseline(self, operations: int) -> float:
         """Returns the digits of the strongest textbook form with at most so many operations."""
-        return -log10(textbook.best(self.target, operations).error)
+        error = textbook.best(self.target, operations).error
+        # in float32 each form has rounding errors, one ULP at the least
+        return -log10(error if self._points is None else error + UNIT)
 
     def baselines(self) -> dict[str, dict[str, Any]]:
         """Returns the textbook forms that no other form of as few operations beats, by their names."""
@@ -83,6 +91,9 @@ class Judge:
         for stage in range(len(self.options.stages)) if stages is None else stages:
             pool, fits, spent = self._fit(structure, code, pool, self.options.stages[stage], rng)
             steps += spent
+            if self._points is not None:
+                climbs = self.options.stages[stage].minimax
+                fits = [rounded(code, fit.high, self._points, climbs) for fit in fits]
             is_last = stage == len(self.options.stages) - 1
             good = (fit for fit in sorted(fits, key=lambda fit: fit.error) if fit.error < LARGEST)
             best = next((fit for fit in good if not is_last or self._is_usable(structure, fit)), None)
