@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, model_v
 from discovery.budget import Budget, parse_budget
 from discovery.settings import Section, setting, validate
 from evaluators.domain import load
+from primitives.primitive import Vocabulary
 
 
 class Strategy(Section):
@@ -196,6 +197,9 @@ class Config(Section):
     inputs: tuple[str, ...] | None = setting(
         None, "data inputs that breeding may use; null means the domain's own choice", min_length=1
     )
+    operations: tuple[str, ...] | None = setting(
+        None, "operations that breeding may use; null means the domain's own choice", min_length=1
+    )
     batch: int = setting(64, "candidates bred together", unit="candidates", ge=1, le=100_000)
     lag: int = setting(
         2,
@@ -261,11 +265,30 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _named_once(self) -> "Config":
-        for key, names in (("start", self.start or ()), ("inputs", self.inputs or ())):
+        for key, names in (
+            ("start", self.start or ()),
+            ("inputs", self.inputs or ()),
+            ("operations", self.operations or ()),
+        ):
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice is not None:
                 raise ValueError(f"{key} must name each once, got {twice!r} twice; remove one")
         return self
+
+
+def drawn(config: Config) -> Vocabulary:
+    """Returns the domain's vocabulary, of which breeding draws what the configuration says.
+
+    Raises:
+        ValueError: an operation that the domain does not have.
+    """
+    vocabulary = load(config.domain).vocabulary
+    if config.operations is None:
+        return vocabulary
+    try:
+        return vocabulary.drawing(config.operations)
+    except ValueError as error:
+        raise ValueError(f"operations: {error}") from None
 
 
 def options(config: Config) -> BaseModel:

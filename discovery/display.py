@@ -190,8 +190,9 @@ def panel(
     if progress.staff is not None:
         facts.add_row("workers", workers(progress.staff.to_json()))
     facts.add_row("time", seconds_by_part(progress))
-    parts: list[RenderableType] = [_bar(progress), Text(), facts, Text(), best_table(progress.best)]
-    if progress.best and height >= 34 + progress.best[0].text.count("\n"):
+    table = front_table(progress.front, height - 12) if progress.front else best_table(progress.best)
+    parts: list[RenderableType] = [_bar(progress), Text(), facts, Text(), table]
+    if progress.best and not progress.front and height >= 34 + progress.best[0].text.count("\n"):
         parts += [Text(), Text(f"best, #{progress.best[0].id}", style="bold"), Text(progress.best[0].text.rstrip())]
     return Panel(Group(*parts), title=title, title_align="left", subtitle=footer or None)
 
@@ -206,6 +207,22 @@ def best_table(best: tuple[Best, ...], rows: int = 6) -> Table:
     if not best:
         table.add_row("", "", "", "", "none yet")
     return table
+
+
+def front_table(front: Sequence[Mapping[str, Any]], rows: int) -> Table:
+    """Returns the last rows of a front as a table, rules in one line."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in front[0]:
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    for row in front[-max(1, rows) :]:
+        texts = {**{name: cell(value) for name, value in row.items()}, "rule": one_line(row["rule"])}
+        table.add_row(*[Text(texts[name]) for name in row])
+    return table
+
+
+def cell(value: Any) -> str:
+    """Returns a value of a table as people read it."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def one_line(text: str) -> str:

@@ -1,5 +1,6 @@
 """Progress: what a run tells those who watch it, after every merged batch."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -66,6 +67,7 @@ class Progress:
         coverage: filled cells / all cells, 0 to 1.
         qd_score: sum over cells of the best score minus the offset of the configuration.
         best: the best elites, best first.
+        front: the domain's table of the best elites, row by row, each with its `rule`; empty where it has none.
         steps: training steps spent (or whatever the domain counts its budget in).
         seconds: wall-clock seconds of work.
         seconds_by_part: worker and driver seconds by part (propose, evaluate, merge, store ...).
@@ -89,6 +91,7 @@ class Progress:
     coverage: float = 0.0
     qd_score: float = 0.0
     best: tuple[Best, ...] = ()
+    front: tuple[Mapping[str, Any], ...] = ()
     steps: int = 0
     seconds: float = 0.0
     seconds_by_part: dict[str, float] = field(default_factory=dict)
@@ -100,8 +103,8 @@ class Progress:
     staff: Staff | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what the store keeps of it, batch by batch; its state has the curve, its `meta` the staff."""
-        left_out = ("validation", "overfits", "staff")
+        """Returns what the store keeps of it, batch by batch; it has curve, archive and staff elsewhere."""
+        left_out = ("front", "validation", "overfits", "staff")
         told = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in left_out}
         best = [
             {"id": one.id, "score": one.score, "size": one.size, "state_buffers": one.state_buffers}

@@ -11,7 +11,7 @@ from archive.grid import Grid
 from archive.lineage import ancestors
 from archive.records import ProgramRecord
 from archive.store import Store
-from discovery.config import Config
+from discovery.config import Config, options
 from discovery.run import WORKERS, axes, stored_config
 from discovery.validation import FIGURE, Curve, Point
 from evaluators.domain import Domain, load
@@ -76,6 +76,7 @@ def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
                 "ended": curve.last is not None,
                 "steps": counters.get("validation.steps", 0),
             },
+            "front": front(store, grid, config, domain),
             "best": best[0] if best else None,
             "top": best,
             "steps": figures.get("steps", 0),
@@ -87,6 +88,17 @@ def summary(folder: str | Path, top: int = 10) -> dict[str, Any]:
             },
             "finished": bool(store.meta.get("finished", False)),
         }
+
+
+def front(store: Store, grid: Grid, config: Config, domain: Domain) -> list[dict[str, Any]] | None:
+    """Returns the domain's table of the best elites, each row with the program's canonical text; None without one."""
+    if domain.front is None:
+        return None
+    rows = []
+    for row in domain.front(options(config), grid.elites()):
+        record = store.program(row["id"])
+        rows.append({**row, "program": canonical_text(record.text, domain) if record else ""})
+    return rows
 
 
 def archive_of(store: Store, config: Config, domain: Domain) -> Grid:

@@ -8,7 +8,7 @@ need; so a run is a function of configuration and seed, and a killed run goes on
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from archive.evaluation import Evaluation, Status
 from archive.folder import StoreError
 from archive.store import Store
 from discovery.budget import Budget, parse_budget
-from discovery.config import Config
+from discovery.config import Config, drawn
 from discovery.config_file import build, dump
 from discovery.device import cache_folder, configure, describe
 from discovery.executors import Executor, Finished, make_executor
@@ -81,7 +81,8 @@ class Run:
         self._is_untried = is_new
         self._validating: Point | None = None  # what a worker judges for the validation curve
         self._told = float("-inf")  # when the store was last told of the workers
-        self._best: tuple[Best, ...] = ()  # as they were shown last
+        self._best: tuple[Best, ...] = ()  # as they were shown last, like the front
+        self._front: tuple[Mapping[str, Any], ...] = ()
         self._written = float("-inf")
         self._restore()
 
@@ -109,6 +110,7 @@ class Run:
         starts = load_starts(config)
         domain = load_domain(config.domain)
         axes(config, domain)
+        drawn(config)
         validator(config, domain)
         store = Store.create(folder, {"config": dump(config), "starts": starts, "machine": describe()})
         return cls._of(config, store, is_new=True)
@@ -346,14 +348,15 @@ class Run:
         return progress
 
     def _shown(self, progress: Progress) -> Progress:
-        """The progress with the validation curve and the texts of the best, known once their batch is in the store."""
+        """The progress with the curve, the front and the texts of the best, known once their batch is in the store."""
         now, ends = time.perf_counter(), progress.share_done == 1.0
         if ends or now - self._written >= WRITTEN_EVERY:
-            self._best, self._written = self.search.best(BEST, with_text=True), now
+            self._best, self._front, self._written = self.search.best(BEST, with_text=True), self.search.front(), now
         curve = self.search.curve if self.config.validation.every is not None else None
         return replace(
             progress,
             best=self._best,
+            front=self._front,
             validation=curve and curve.known,
             overfits=curve is not None and curve.overfits,
         )

@@ -74,7 +74,8 @@ class Search:
         self.merged = -1
         self.text = lru_cache(REMEMBERED)(self._load_text)
         self._rule = lru_cache(64)(self._canonical_text)
-        self._hurdles = Hurdles(config, len(self.domain.stages(options(config))))
+        self._options = options(config)
+        self._hurdles = Hurdles(config, len(self.domain.stages(self._options)))
         self._evaluations: dict[int, tuple[Evaluation, ...]] = {}
         # the first `lag` batches are bred before there is an archive
         self._plans = {
@@ -227,6 +228,11 @@ class Search:
         if evaluation.status is not Status.OK or evaluation.score is None:
             return
         outcome.scored.append(Scored(one.id, evaluation.score))
+        if evaluation.program is not None:
+            judged = outcome.judged.get((one.id, 0))
+            if hit is not None or judged is None or judged.refitted is None:
+                return  # the refitted program of its behaviour was offered before, and this one is not fitted
+            one = judged.refitted._replace(parent=one.parent)
         strategy = self.islands.of(outcome.batch).strategy
         if self._offer(one, behaviour, evaluation, outcome.batch) or strategy.keeps_all:
             self._keep(one, behaviour, outcome)
@@ -372,6 +378,13 @@ class Search:
             )
             for elite in self.grid.ranked(count)
         )
+
+    def front(self) -> tuple[dict[str, Any], ...]:
+        """Returns the domain's table of the best elites, each row with its rule's text; empty where it has none."""
+        if self.domain.front is None:
+            return ()
+        rows = self.domain.front(self._options, self.grid.elites())
+        return tuple({**row, "rule": self._rule(row["id"])} for row in rows)
 
 
 def axes(config: Config, domain: Domain) -> tuple[Descriptor, ...]:

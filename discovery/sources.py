@@ -46,14 +46,17 @@ def read_source(source: str, domain: Domain) -> Program:
             if sys.stdin is None:
                 raise ProgramError("a program must come from an open stdin, got a closed one; name a file")
             return parse(sys.stdin.read(MAX_TEXT + 1), domain.interface, domain.vocabulary)
-        if library.knows(source):
+        if domain.programs is None and library.knows(source):
             return parse(library.text(source), domain.interface, domain.vocabulary)
+        if domain.programs is not None and source in domain.programs:
+            return parse(domain.programs[source], domain.interface, domain.vocabulary)
     except ProgramError as error:
         raise ProgramError(f"{source}: {error}") from None
     path = Path(source)
     if not path.exists() and path.parent == Path() and not path.suffix:
+        known = library.names() if domain.programs is None else tuple(domain.programs)
         raise ProgramError(
-            f"{source}: a program must be a file or one of the library ({', '.join(library.names())}), got neither"
-            f"{nearest(source, library.names())}"
+            f"{source}: a program must be a file or one of the library ({', '.join(known)}), got neither"
+            f"{nearest(source, known)}"
         )
     return read_program(path, domain.interface, domain.vocabulary)

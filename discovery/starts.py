@@ -21,10 +21,11 @@ def load_starts(config: Config) -> list[str]:
         raise ValueError(
             f"start must fit into the first batch of {config.batch} candidates, got {len(start)} programs; raise batch"
         )
+    states = min(config.states, domain.interface.max_state)
     found, assigned = [], set()
     for name in start:
         try:
-            program = adopt(read_source(name, domain), domain.interface, config.states, inputs)
+            program = adopt(read_source(name, domain), domain.interface, states, inputs)
             check(program, domain.vocabulary, config.max_statements)
         except ProgramError as error:
             text = str(error).removeprefix(f"{name}: ")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from archive.evaluation import Evaluation, Status
-from discovery.config import Config, options
+from discovery.config import Config, drawn, options
 from discovery.executors import Finished
 from discovery.proposers import Space
 from discovery.proposers import load as load_proposer
@@ -100,10 +100,17 @@ Unit = BreedUnit | EvaluateUnit | ValidateUnit
 
 
 class Judged(NamedTuple):
-    """An evaluation of a behaviour."""
+    """An evaluation of a behaviour.
+
+    Args:
+        behaviour: whose evaluation it is.
+        evaluation: the evaluation.
+        refitted: the program that it hands back, described like a candidate; None where it hands back none.
+    """
 
     behaviour: int
     evaluation: Evaluation
+    refitted: Bred | None = None
 
 
 def _assigned(program: Program, names: Sequence[str]) -> list[tuple[str, str]]:
@@ -129,7 +136,7 @@ class Worker:
         factory = load_proposer(proposer)
         section = config.proposer.options if proposer == config.proposer.name else {}
         self._canonical = Canonicalizer(self.domain.vocabulary, self.domain.dtype, config.max_statements)
-        space = Space(self.domain.vocabulary, self._interface, config.max_statements, self._canonical.key)
+        space = Space(drawn(config), self._interface, config.max_statements, self._canonical.key)
         chosen = validate(factory.options, section, prefix="proposer.options")
         self._proposer = factory.build(chosen, space)
         self._write = Writer(self.domain.vocabulary)
@@ -202,7 +209,12 @@ class Worker:
         stages = range(self._final, self._final + 1) if unit.final else None
         evaluation = self.evaluator.evaluate(graph, unit.replicate, unit.thresholds, stages)
         self._refuse_unusable(evaluation, unit.replicate, {**evaluation.descriptors, **self._static(graph)})
-        return Judged(unit.behaviour, evaluation)
+        if evaluation.program is None:
+            return Judged(unit.behaviour, evaluation)
+        refitted = self.describe(unit.behaviour, None, evaluation.program)
+        if refitted.status is not None:
+            raise ValueError(f"a program that is handed back must be one that is judged, got {refitted.message}")
+        return Judged(unit.behaviour, evaluation, refitted)
 
     def _validate(self, graph: Graph, unit: ValidateUnit) -> Evaluation:
         if self._validator is None:

@@ -1,18 +1,19 @@
 """A domain: what programs are for, and how they are judged."""
 
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import BaseModel
 
 from archive.descriptor import Descriptor
+from archive.elite import Elite
 from archive.evaluation import Evaluation
 from evaluators.plugins import find
 from primitives.graph import Graph
 from primitives.primitive import Vocabulary
-from primitives.program import Interface
+from primitives.program import Interface, Program
 
 VALIDATION_REPLICATE = 10_000
 """The replicate of all validation, so that its figures compare; search takes those below 1,000, promotion others."""
@@ -55,8 +56,9 @@ class Domain:
         descriptors: the default axes of the archive.
         stages: names of the stages that search uses, given the options.
         evaluator: makes the evaluator, given the options and a folder for cached baselines (None: no cache).
-        start: programs of the library that a search starts from where its configuration names none.
+        start: programs, by name, that a search starts from where its configuration names none.
         inputs: data inputs that breeding uses where the configuration names none.
+        programs: texts of the programs that a person may name; None means those of the library.
         wide_evaluator: the same with a wider sweep of what programs leave open (learning rates), against the same
             baselines; None where programs leave nothing open.
         baselines: finds the baselines anew, given the same: figures by name, one baseline each; None where scores
@@ -65,6 +67,10 @@ class Domain:
             VALIDATION_REPLICATE, and its score tells whether a search overfits. None where the domain has no larger
             tasks.
         promotion: pydantic model of the section `promotion` of the configuration; None where programs are not promoted.
+        front: what the best elites come to, as rows of a table: given the options and the elites, for each row the `id`
+            of an elite and whatever tells of it, by name of the column. None where a list of the best is all there is.
+        exports: what a program can be written as, the usual one first.
+        export: writes it, given one of these, the program, the options and a name; None writes update rules.
         compiled: what makes a canonical graph a slow one, compiled by itself where others are interpreted, or None.
     """
 
@@ -81,10 +87,14 @@ class Domain:
     evaluator: Callable[[Any, str | None], Evaluator]
     start: tuple[str, ...]
     inputs: tuple[str, ...]
+    programs: Mapping[str, str] | None = None
     wide_evaluator: Callable[[Any, str | None], Evaluator] | None = None
     baselines: Callable[[Any, str | None], Mapping[str, Mapping[str, Any]]] | None = None
     validator: Callable[[Any, str | None], Evaluator] | None = None
     promotion: type[BaseModel] | None = None
+    front: Callable[[Any, Sequence[Elite]], Sequence[Mapping[str, Any]]] | None = None
+    exports: tuple[str, ...] = ("optax", "torch", "python", "latex", "text")
+    export: Callable[[str, Program, Any, str], str] | None = None
     compiled: Callable[[Graph], str | None] = lambda graph: None
 
 

@@ -244,7 +244,7 @@ def adopt(program: Program, interface: Interface, states: int, inputs: Sequence[
     while len(state) < states:
         state.append(next(free))
     kinds = dict(interface.inputs)
-    alike = [place for place, name in enumerate(order, start=1) if kinds[name] is interface.state[0]]
+    alike = [place for place, name in enumerate(order, start=1) if kinds[name] in interface.state[:1]]
     behind = alike[-1] if alike else len(order)
     outputs = [name for name, _ in interface.outputs]
     own_kinds = [(name, kind) for name, kind in program.signature.outputs if name in state]

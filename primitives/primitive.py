@@ -1,7 +1,7 @@
 """A primitive: one operation of the language, all of it in one record."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -178,14 +178,24 @@ class Vocabulary(Mapping[str, Primitive]):
         """Returns every accepted name, aliases included."""
         return tuple(self._by_name)
 
+    def drawing(self, names: Iterable[str]) -> "Vocabulary":
+        """Returns the same vocabulary of which mutation draws the given names only.
+
+        Raises:
+            ValueError: a name is not in this vocabulary.
+        """
+        wanted = {self._known(name).name for name in names}
+        return Vocabulary(tuple(replace(one, drawn=one.name in wanted) for one in self.primitives))
+
+    def _known(self, name: str) -> Primitive:
+        if name not in self._by_name:
+            raise ValueError(f"a vocabulary holds known primitives, got {name!r}; one of {', '.join(self)}")
+        return self._by_name[name]
+
     def restricted(self, names: Iterable[str]) -> "Vocabulary":
         """Returns the vocabulary of the given names only.
 
         Raises:
             ValueError: a name is not in this vocabulary.
         """
-        wanted = list(names)
-        for name in wanted:
-            if name not in self._by_name:
-                raise ValueError(f"a vocabulary holds known primitives, got {name!r}; one of {', '.join(self)}")
-        return Vocabulary(tuple(self._by_name[name] for name in wanted))
+        return Vocabulary(tuple([self._known(name) for name in names]))

@@ -91,7 +91,7 @@ def test_another_source_of_randomness_gives_other_parents(name):
 
 
 def test_an_unknown_strategy_is_told():
-    with pytest.raises(ValueError, match=r"must be one of constants, map_elites, .*did you mean 'map_elites'"):
+    with pytest.raises(ValueError, match=r"must be one of constants, front, map_elites, .*did you mean 'map_elites'"):
         load("map_elite")
     with pytest.raises(ValueError, match="must be importable, got 'no_such:STRATEGY'"):
         load("no_such:STRATEGY")

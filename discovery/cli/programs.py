@@ -11,10 +11,12 @@ from discovery.cli.options import DomainName, Json, LibraryFolder, ProgramFile, 
 from discovery.cli.output import key_text, print_facts, print_json, remark, say
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from evaluators.domain import Domain
     from primitives.program import Program
 
-Target = Literal["text", "python", "optax", "torch", "latex"]
+Target = Literal["text", "python", "optax", "torch", "latex", "jax", "c"]
 
 
 def check(files: ProgramFiles, domain: DomainName = "optimizers", as_json: Json = False) -> None:
@@ -161,19 +163,27 @@ def export(
     ] = None,
     folder: LibraryFolder = None,
     domain: DomainName = "optimizers",
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config", metavar="CONFIG", help="What a program text is for, instead of --domain: target, interval."
+        ),
+    ] = None,
 ) -> None:
     """Write a program as source that needs no Pride.
 
     text: the program in Pride's own language. python: a module on NumPy arrays. optax: a gradient transformation.
-    torch: an optimizer of PyTorch. latex: a document with one step as formulas. The default learning rate of a rule
+    torch: an optimizer of PyTorch. latex: a document with one step as formulas. Approximations of functions can be
+    written as python, jax, c, latex and text, with their interval, their error and how it was verified. The default
+    learning rate of a rule
     from a run is the geometric mean of those that served it best on the tasks of its run; a rule of the library has
     that of its card, and hyper-parameters.
 
     Examples:
       pride export runs/long 4711 --to optax -o found.py
       pride export lion --to torch
+      pride export runs/exp2 4711 --to c
     """
-    from evaluators.domain import load
     from primitives.card import LEARNING_RATE, Card
     from primitives.emit import emit
 
@@ -181,10 +191,10 @@ def export(
         from archive import library
         from discovery.sources import read_source
 
-        where = load(domain)
+        where, settings = _domain_of(domain, config)
         if Path(source).is_dir():
             raise ValueError(f"give the ID of a program in {source}, as `pride show {source}` prints it")
-        if library.knows(source, folder):
+        if where.programs is None and library.knows(source, folder):
             entry = library.load(source, folder)
             program, card, dtype = entry.program, entry.card, "float64"
         else:
@@ -192,11 +202,18 @@ def export(
             stem = re.sub(r"\W|^(?=\d)", "_", Path(source).stem, flags=re.ASCII) if source != "-" else "rule"
             card = Card(stem, summary="an update rule")
     else:
-        where, program, rate = _of_run(Path(source), number)
+        where, program, rate, settings = _of_run(Path(source), number)
         card, dtype = Card(f"rule_{number}", learning_rate=replace(LEARNING_RATE, default=rate)), where.dtype
     if name is not None:
         card = replace(card, name=name)
-    written = emit(to, program, where.vocabulary, card, dtype)
+    if to not in where.exports:
+        raise ValueError(
+            f"a program of the domain {where.name!r} can be written as {', '.join(where.exports)}, got {to!r}"
+        )
+    if where.export is not None:
+        written = where.export(to, program, settings, card.name)
+    else:
+        written = emit(to, program, where.vocabulary, card, dtype)
     if out is None:
         say(written.rstrip())
     else:
@@ -204,16 +221,31 @@ def export(
         remark(f"written: {out}")
 
 
-def _of_run(folder: Path, number: int) -> "tuple[Domain, Program, float | None]":
-    """Domain, program and best learning rate of a program of a run."""
+def _domain_of(name: str, config: str | None) -> "tuple[Domain, BaseModel]":
+    """A domain and its options: those of a configuration, or its defaults."""
+    from discovery.config import options
+    from discovery.config_file import load_config
+    from evaluators.domain import load
+
+    if config is None:
+        domain = load(name)
+        return domain, domain.options()
+    found = load_config(config)
+    return load(found.domain), options(found)
+
+
+def _of_run(folder: Path, number: int) -> "tuple[Domain, Program, float | None, BaseModel]":
+    """Domain, program, best learning rate of a program of a run, and the domain's options there."""
     from archive.store import Store
+    from discovery.config import options
     from discovery.report import best_learning_rate, find_program
     from discovery.run import stored_config
     from evaluators.domain import load
     from primitives.text import parse
 
     with Store.read(folder) as store, store.snapshot():
-        domain = load(stored_config(store).domain)
+        config = stored_config(store)
+        domain = load(config.domain)
         record = find_program(store, number)
         program = parse(record.text, domain.interface, domain.vocabulary)
-        return domain, program, best_learning_rate(store, record)
+        return domain, program, best_learning_rate(store, record), options(config)

@@ -242,6 +242,7 @@ def _stopping() -> Iterator[threading.Event]:
 
 def _print_end(folder: Path, as_json: bool) -> None:
     from discovery.report import summary
+    from evaluators.domain import load
 
     found = summary(folder, top=10)
     if as_json:
@@ -252,7 +253,7 @@ def _print_end(folder: Path, as_json: bool) -> None:
     place = quote(str(folder))
     if best:
         say(f"\nsee the best:     pride program {place} {best['id']}")
-        say(f"take it as code:  pride export {place} {best['id']} --to optax")
+        say(f"take it as code:  pride export {place} {best['id']} --to {load(found['domain']).exports[0]}")
         validated = found["validated"] and found["validated"]["best"]
         if validated and validated["program"] != best["id"]:
             say(f"best validated:   pride program {place} {validated['program']}")
@@ -286,6 +287,13 @@ def _print_summary(found: Mapping[str, Any], folder: Path) -> None:
         }
     )
     say()
+    if found["front"]:
+        columns = [name for name in found["front"][0] if name != "program"]
+        print_table(
+            [*columns, "rule"],
+            [[str(row["id"]), *(row[c] for c in columns[1:]), one_line(row["program"])] for row in found["front"]],
+        )
+        say("\nbest by score", style="bold")
     names = list(dict.fromkeys(name for one in found["top"] for name in one["descriptors"]))
     print_table(
         ["id", "score", "replicates", *(name.replace("_", " ") for name in names), "rule"],

@@ -5,7 +5,9 @@ take both as +0. So executions may differ in that sign (XLA drops `x + 0.0`, Num
 agree.
 """
 
-from primitives.ops.arithmetic import BLENDS, CONSTANTS, EXACT, OPERATORS, STEPS
+from dataclasses import replace
+
+from primitives.ops.arithmetic import BLENDS, CONSTANTS, EXACT, OPERATORS, REAL, STEPS
 from primitives.ops.elementary import ELEMENTARY
 from primitives.ops.matrices import AXES, MATRICES
 from primitives.ops.reductions import MEASURES, REDUCTIONS
@@ -17,4 +19,7 @@ HERO = Vocabulary((*OPERATORS, *CONSTANTS, *ELEMENTARY, *REDUCTIONS, *BLENDS))
 LIBRARY = Vocabulary((*HERO.primitives, *EXACT, *STEPS, *MEASURES, *AXES, *MATRICES))
 """What update rules may use: the 45 functions, which a search draws from, and what rules of the literature need."""
 
-__all__ = ["HERO", "LIBRARY"]
+REALS = Vocabulary((*REAL, *(replace(one, drawn=False) for one in ELEMENTARY if one.name == "sqrt")))
+"""Arithmetic of the reals: + - * / exactly; `fma` and `sqrt` are drawn only where a search asks for them."""
+
+__all__ = ["HERO", "LIBRARY", "REALS"]

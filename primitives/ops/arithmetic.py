@@ -35,6 +35,16 @@ def divide(xp: Any, x: Any, y: Any) -> Any:
     return x / xp.where(y == 0.0, 0.0, y)
 
 
+def real_divide(xp: Any, x: Any, y: Any) -> Any:
+    """Returns x / y as IEEE 754 has it."""
+    return x / y
+
+
+def fma(xp: Any, x: Any, y: Any, z: Any) -> Any:
+    """Returns x y + z, rounded twice: array modules have no fused operation."""
+    return x * y + z
+
+
 def where(xp: Any, c: Any, x: Any, y: Any) -> Any:
     """Returns x where c > 0, else y (also where c is NaN)."""
     return xp.where(c > 0.0, x, y)
@@ -143,6 +153,33 @@ EXACT = (
         drawn=False,
         latex=r"\begin{{cases}}{1} & \text{{if }}{0} > 0 \\ {2} & \text{{otherwise}}\end{{cases}}",
         source="the literature: trust ratios, masks",
+    ),
+)
+
+REAL = (
+    *OPERATORS[:3],
+    Primitive(
+        name="divide",
+        fn=real_divide,
+        inputs=_TWO,
+        doc="x / y, exactly: nothing guards the divisor",
+        python="{0} / {1}",
+        infix="/",
+        cost=2.0,
+        latex=r"\frac{{{0}}}{{{1}}}",
+        source="Real et al. 2023, AutoNumerics-Zero",
+    ),
+    Primitive(
+        name="fma",
+        fn=fma,
+        inputs=(None, None, None),
+        doc="x y + z, one operation where the processor has it",
+        python="{0} * {1} + {2}",
+        commutative=True,
+        drawn=False,
+        cost=2.0,
+        latex="{0:*} {1:*} + {2:+}",
+        source="Real et al. 2023, AutoNumerics-Zero",
     ),
 )
 

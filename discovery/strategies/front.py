@@ -1,0 +1,38 @@
+"""A front: every bin of the archive's first axis breeds as often as the others, by its better elites."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from archive.grid import Grid
+from discovery.config import Strategy as Options
+from discovery.strategies import Stateless
+
+
+class Front(Stateless):
+    """Draws a filled bin of the first axis for each parent, and of its elites `tournament`; the best of them breeds.
+
+    For an archive whose first axis is what a score is paid with (operations, memory): where cells are drawn alike, the
+    cheap programs, of which there are few, or the dear ones, whose scores are best, breed all children.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._tournament = options.tournament
+
+    def parents(self, grid: Grid, starts: Sequence[int], rng: np.random.Generator, count: int) -> list[int]:
+        """Returns the ids of `count` parents."""
+        bins: dict[int, list[tuple[float, int]]] = {}
+        for elite in grid.elites():
+            bins.setdefault(grid.bins(elite.cell)[0], []).append((grid.value(elite), elite.id))
+        if not bins:
+            return [starts[i] for i in rng.integers(len(starts), size=count).tolist()]
+        held = list(bins.values())
+        picks = rng.integers(len(held), size=count).tolist()
+        ranks = rng.random((count, self._tournament)).tolist()
+        return [
+            max(held[pick][int(rank * len(held[pick]))] for rank in places)[1]
+            for pick, places in zip(picks, ranks, strict=True)
+        ]
+
+
+STRATEGY = Front

@@ -1,0 +1,196 @@
+"""From least squares to the smallest maximum: Newton steps that put the extrema at equal heights.
+
+With residuals r on a dense grid and their Jacobian J, a step solves for the change d of the p constants
+
+    r_i + J_i d = (-1)^i E        at p + 1 extrema of alternating sign,
+
+which is the exchange of Remez. Where there are fewer extrema (constants are redundant, or work alike) it solves
+weighted least squares instead, the weights growing with |r| (Lawson). Near and beyond the end of float64 the residuals
+are computed in double-double arithmetic and the constants are sums of two float64; the Jacobian in float64 is as good
+as it needs to be.
+
+References:
+    Remez 1934, Sur le calcul effectif des polynomes d'approximation de Tschebyscheff.
+    Lawson 1961, Contributions to the theory of linear least maximum approximations.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from evaluators.numerics import double_double as dd
+from evaluators.numerics.fit import Code
+from evaluators.numerics.terms import OPERATIONS, Structure
+
+_PRIMITIVES = {
+    "add": dd.add,
+    "subtract": dd.subtract,
+    "multiply": dd.multiply,
+    "divide": dd.divide,
+    "sqrt": dd.sqrt,
+    "fma": dd.fma,
+}
+EXACT_BELOW = 1e-11
+"""Errors below this are found in double-double arithmetic: rounding in float64 would be 1e-4 of them and more."""
+_GAIN = 1e-3
+"""Relative gain of a step below which no more is taken."""
+_ROUNDED = 1.02
+"""Constants are rounded to float64 where the error grows by no more than this factor."""
+_SHORTEST = 0.02
+"""Shortest part of a step that is tried."""
+
+
+class Fitted(NamedTuple):
+    """Constants and the largest error that they leave on the grid.
+
+    Args:
+        high: constants (slots,).
+        low: what is to be added to them (slots,); zeros where float64 does.
+        error: largest |residual|.
+    """
+
+    high: np.ndarray
+    low: np.ndarray
+    error: float
+
+
+def exact_residuals(structure: Structure, constants: dd.Pair, sample: Any) -> np.ndarray:
+    """Returns the residuals (N,) in double-double arithmetic, rounded to float64.
+
+    Args:
+        structure: the structure.
+        constants: high and low parts (slots,).
+        sample: an `Exact` sample.
+    """
+    zero = np.zeros_like(sample.x)
+    values: list[dd.Pair] = [(sample.x, zero)]
+    slot = 0
+    for op, args in structure.nodes:
+        operation = OPERATIONS[op]
+        own = [(zero + constants[0][slot + i], zero + constants[1][slot + i]) for i in range(operation.constants)]
+        slot += operation.constants
+        given = [own[~i] if i < 0 else values[args[i]] for i in operation.pattern]
+        values.append(_PRIMITIVES[operation.primitive](*given))
+    return dd.subtract(values[-1], (sample.f, sample.low))[0] * sample.w
+
+
+def minimax(structure: Structure, code: Code, start: np.ndarray, sample: Any, steps: int) -> Fitted:
+    """Lowers the largest error from a start near a minimum of the squares.
+
+    Args:
+        structure: the structure.
+        code: the same as code.
+        start: constants (slots,).
+        sample: an `Exact` sample, dense.
+        steps: steps at most.
+    """
+    constants = (np.array(start, dtype=np.float64), np.zeros(len(start)))
+
+    def quick(pair: dd.Pair) -> np.ndarray:
+        return code.residuals(pair[0][None], sample)[0][0]
+
+    def exact(pair: dd.Pair) -> np.ndarray:
+        return exact_residuals(structure, pair, sample)
+
+    def jacobian(pair: dd.Pair) -> np.ndarray:
+        return code.residuals(pair[0][None], sample)[1][0]
+
+    error = largest(quick(constants))
+    if error >= EXACT_BELOW:
+        constants, error = level(constants, quick, jacobian, steps, EXACT_BELOW)
+        constants = (constants[0], np.zeros(len(start)))
+    if error < EXACT_BELOW:
+        constants, error = level(constants, exact, jacobian, steps)
+        rounded = largest(exact((constants[0], np.zeros(len(start)))))
+        if rounded <= error * _ROUNDED:  # float64 is good enough for the constants
+            return Fitted(constants[0], np.zeros(len(start)), rounded)
+    return Fitted(*constants, error)
+
+
+def level(
+    constants: dd.Pair,
+    residuals: Callable[[dd.Pair], np.ndarray],
+    jacobian: Callable[[dd.Pair], np.ndarray],
+    steps: int,
+    enough: float = 0.0,
+) -> tuple[dd.Pair, float]:
+    """Levels the extrema of residuals.
+
+    Args:
+        constants: high and low parts of the start (p,).
+        residuals: residuals (N,) of constants, in order of the points.
+        jacobian: their derivatives (p, N).
+        steps: steps at most.
+        enough: error below which no step is taken.
+
+    Returns:
+        The constants and the largest |residual|.
+    """
+    held = residuals(constants)
+    error = largest(held)
+    weights = np.ones_like(held)
+    for _ in range(steps if len(constants[0]) and error < np.inf else 0):
+        if error <= enough:
+            break
+        slopes = jacobian(constants)
+        change = _exchange(held, slopes)
+        if change is None:
+            weights *= np.abs(held) / error + 1e-3
+            weights /= weights.max()
+            change = _weighted(held, slopes, weights)
+        if change is None:
+            break
+        length, gain = 1.0, 0.0
+        while length > _SHORTEST:
+            tried = dd.add(constants, (length * change, np.zeros_like(change)))
+            new = residuals(tried)
+            gain = 1.0 - largest(new) / error
+            if gain > 0.0:
+                constants, held, error = tried, new, largest(new)
+                break
+            length *= 0.3
+        if gain < _GAIN:
+            break
+    return constants, error
+
+
+def largest(residuals: np.ndarray) -> float:
+    """Returns the largest absolute value; infinite where one has none."""
+    return float(np.abs(residuals).max()) if np.isfinite(residuals).all() else np.inf
+
+
+def _exchange(residuals: np.ndarray, jacobian: np.ndarray) -> np.ndarray | None:
+    """The change that levels p + 1 alternating extrema; None where there are fewer, or they are levelled by none."""
+    slots = len(jacobian)
+    turns = np.flatnonzero(np.signbit(residuals[1:]) != np.signbit(residuals[:-1])) + 1
+    if len(turns) < slots or not np.isfinite(jacobian).all():
+        return None
+    size = np.abs(residuals)
+    edges = np.concatenate(([0], turns, [len(residuals)]))
+    extrema = [low + int(size[low:high].argmax()) for low, high in pairwise(edges)]
+    while len(extrema) > slots + 1:  # the lowest end goes, so that signs keep alternating
+        extrema.pop(0 if size[extrema[0]] < size[extrema[-1]] else -1)
+    length = np.abs(jacobian).max(axis=1)
+    length[length == 0.0] = 1.0
+    signs = np.where(np.arange(slots + 1) % 2, -1.0, 1.0)
+    rows = np.column_stack(((jacobian[:, extrema] / length[:, None]).T, signs))
+    try:
+        return np.linalg.solve(rows, -residuals[extrema])[:slots] / length
+    except np.linalg.LinAlgError:
+        return None
+
+
+def _weighted(residuals: np.ndarray, jacobian: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+    """The change that weighted least squares ask for."""
+    length = np.abs(jacobian).max(axis=1)
+    length[length == 0.0] = 1.0
+    root = np.sqrt(weights)
+    rows = (jacobian / length[:, None] * root).T
+    if not np.isfinite(rows).all():
+        return None
+    try:
+        return np.linalg.lstsq(rows, -residuals * root, rcond=1e-15)[0] / length
+    except np.linalg.LinAlgError:
+        return None

@@ -1,0 +1,358 @@
+"""Formulas of x with constants, rewritten by identities of the reals that hold whatever the constants are.
+
+`(x + a) + b` has one constant, `a x + b x` is `(a + b) x`, factors and signs move outwards where they meet others. So
+programs that differ by their constants, by names, or by such identities have one structure and are fitted once.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from primitives.program import key_of
+
+
+class Operation(NamedTuple):
+    """An operation on values that depend on x, and on constants of its own.
+
+    Args:
+        primitive: name of the primitive that computes it.
+        pattern: its arguments: the place of a value, or ~place of a constant.
+        constants: number of constants.
+    """
+
+    primitive: str
+    pattern: tuple[int, ...]
+    constants: int = 0
+
+
+OPERATIONS = {
+    "shift": Operation("add", (0, ~0), 1),
+    "flip": Operation("subtract", (~0, 0), 1),
+    "scale": Operation("multiply", (0, ~0), 1),
+    "invert": Operation("divide", (~0, 0), 1),
+    "add": Operation("add", (0, 1)),
+    "subtract": Operation("subtract", (0, 1)),
+    "multiply": Operation("multiply", (0, 1)),
+    "divide": Operation("divide", (0, 1)),
+    "sqrt": Operation("sqrt", (0,)),
+    "fma": Operation("fma", (0, 1, 2)),
+    "fma_shift": Operation("fma", (0, 1, ~0), 1),
+    "fma_scale": Operation("fma", (0, ~0, 1), 1),
+    "fma_line": Operation("fma", (0, ~0, ~1), 2),
+}
+"""Operations by name: u + c, c - u, u c, c / u, those of two values, those that are optional."""
+_COMMUTATIVE = frozenset({"add", "multiply", "fma", "fma_shift"})
+_CODES = {op: code for code, op in enumerate(OPERATIONS)}
+
+
+class Node(NamedTuple):
+    """One operation; an argument is 0 for x, or 1 + the place of an earlier node."""
+
+    op: str
+    args: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """Operations in order, the last one the result; constants fill the slots in the order of the nodes."""
+
+    nodes: tuple[Node, ...]
+
+    @property
+    def slots(self) -> int:
+        """Number of constants."""
+        return sum(OPERATIONS[node.op].constants for node in self.nodes)
+
+    @property
+    def operations(self) -> int:
+        """Number of operations on what depends on x; those on constants alone are free."""
+        return len(self.nodes)
+
+    @property
+    def key(self) -> int:
+        """The same for programs that are equal up to their constants."""
+        return key_of(repr([(_CODES[op], args) for op, args in self.nodes]).encode())
+
+
+class Formula(NamedTuple):
+    """A structure and the constants in its slots."""
+
+    structure: Structure
+    constants: tuple[Any, ...]
+
+
+class Term(NamedTuple):
+    """An operation on other terms, by their numbers, with the constants that fill its slots."""
+
+    op: str
+    args: tuple[int, ...] = ()
+    own: tuple[Any, ...] = ()
+
+
+X = 0
+"""The number of the term x."""
+
+
+class Terms:
+    """Terms that were met, each once: a value that is used twice is one number.
+
+    Args:
+        number: makes a number of the arithmetic that constants are in.
+    """
+
+    def __init__(self, number: Callable[[float], Any]) -> None:
+        self._number = number
+        self._terms = [Term("x")]
+        self._hashes = [1]  # without regard to constants, and the same in every process
+        self._numbers: dict[Term, int] = {self._terms[0]: X}
+        self._free: frozenset[int] = frozenset()
+
+    def __getitem__(self, number: int) -> Term:
+        return self._terms[number]
+
+    def constant(self, value: Any) -> int:
+        """Returns the number of a constant."""
+        return self._add(Term("constant", (), (value,)))
+
+    def _add(self, term: Term) -> int:
+        number = self._numbers.get(term)
+        if number is None:
+            number = self._numbers[term] = len(self._terms)
+            keys = [self._hashes[arg] for arg in term.args]
+            if term.op in _COMMUTATIVE:
+                keys[:2] = sorted(keys[:2])
+            self._terms.append(term)
+            self._hashes.append(hash((_CODES.get(term.op, -1), *keys)))  # of integers: not salted
+        return number
+
+    def call(self, primitive: str, args: Sequence[int]) -> int:
+        """Returns a primitive's call: constants alone are folded, constants beside values fill slots."""
+        held = [self[arg].own[0] for arg in args if self[arg].op == "constant"]
+        values = tuple([arg for arg in args if self[arg].op != "constant"])
+        if not values:
+            return self.constant(_folded(primitive, held))
+        if not held:
+            return self._add(Term(primitive, values))
+        constant = [self[arg].op == "constant" for arg in args]
+        if primitive == "fma":
+            if constant[0] and constant[1]:
+                return self._add(Term("shift", values, (held[0] * held[1],)))
+            op = "fma_line" if len(held) == 2 else "fma_shift" if constant[2] else "fma_scale"
+            return self._add(Term(op, values, tuple(held)))
+        (c,) = held
+        if primitive == "add":
+            return self._add(Term("shift", values, (c,)))
+        if primitive == "subtract":
+            return self._add(Term("flip", values, (c,)) if constant[0] else Term("shift", values, (-c,)))
+        if primitive == "multiply":
+            return self._add(Term("scale", values, (c,)))
+        return self._add(Term("invert", values, (c,)) if constant[0] else Term("scale", values, (1 / c,)))
+
+    def formula(self, root: int) -> Formula:
+        """Numbers the operations of a term by a walk from it."""
+        places = {X: 0}
+        nodes: list[Node] = []
+        constants: list[Any] = []
+        stack = [root]
+        while stack:
+            number = stack[-1]
+            op, args, own = self[number]
+            if op in _COMMUTATIVE and self._hashes[args[0]] > self._hashes[args[1]]:
+                args = (args[1], args[0], *args[2:])
+            missing = [arg for arg in args if arg not in places]
+            if number in places or not missing:
+                stack.pop()
+                if number not in places:
+                    nodes.append(Node(op, tuple([places[arg] for arg in args])))
+                    constants.extend(own)
+                    places[number] = len(nodes)
+            else:
+                stack.extend(missing[::-1])
+        return Formula(Structure(tuple(nodes)), tuple(constants))
+
+    # --- identities ----------------------------------------------------------------------------------------------
+
+    def rewritten(self, root: int) -> int:
+        """Returns a term after one pass: one identity for each operation, where one holds, and from x outwards.
+
+        A term is taken apart only where nothing else needs it, or the number of operations would grow.
+        """
+        users: dict[int, set[int]] = {}
+        order = sorted(self._below(root))  # an argument's number is lower than that of what it is an argument of
+        for number in order:
+            for arg in self[number].args:
+                users.setdefault(arg, set()).add(number)
+        built = {X: X}
+        for number in order:
+            op, args, own = self[number]
+            if op == "x":
+                continue
+            renewed = tuple([built[arg] for arg in args])
+            self._free = frozenset(built[arg] for arg in args if len(users[arg]) == 1 and built[arg] != X)
+            if any(self[arg].op == "constant" for arg in renewed):
+                given = [self.constant(own[~i]) if i < 0 else renewed[i] for i in OPERATIONS[op].pattern]
+                built[number] = self.call(OPERATIONS[op].primitive, given)
+            else:
+                term = self._rewrite(op, renewed, own)
+                built[number] = self._add(Term(op, renewed, own) if term is None else term)
+        return built[root]
+
+    def _below(self, root: int) -> set[int]:
+        seen, stack = {root}, [root]
+        while stack:
+            new = [arg for arg in self[stack.pop()].args if arg not in seen]
+            seen.update(new)
+            stack.extend(new)
+        return seen
+
+    def _rewrite(self, op: str, args: tuple[int, ...], own: tuple[Any, ...]) -> Term | None:
+        if op in ("shift", "flip", "scale", "invert"):
+            return self._unary(op, args[0], own[0]) if args[0] in self._free else None
+        if op in ("add", "subtract"):
+            return self._sum(op, *args)
+        if op in ("multiply", "divide"):
+            if args[0] != args[1]:
+                return self._product(op, *args)
+            return self._square(args[0]) if op == "multiply" else self._constantly(1.0)
+        return None
+
+    def _is(self, number: int, *ops: str) -> bool:
+        """Whether a term that may be taken apart is one of these operations."""
+        return number in self._free and self[number].op in ops
+
+    def _unary(self, op: str, number: int, c: Any) -> Term | None:
+        """An operation with a constant on another operation."""
+        within, args, own = self[number]
+        if len(args) == 1 and own and own[0] != 0:
+            (a,) = own[:1]
+            if (op, within) in _MERGED:
+                merged, fold = _MERGED[op, within]
+                return Term(merged, args, (fold(c, a),))
+            if within == "scale":  # the factor comes to the front
+                inner = self._add(Term("shift", args, (c / a if op == "shift" else -c / a,)))
+                return Term("scale", (inner,), (a if op == "shift" else -a,))
+        if op == "flip" and within == "invert":
+            return Term("shift", (self._add(Term("invert", args, (-own[0],))),), (c,))
+        turned = self._negative(number)
+        if turned is None:
+            return None
+        if op in ("shift", "flip"):
+            return Term("flip" if op == "shift" else "shift", (turned,), (c,))
+        return Term(op, (turned,), (-c,))
+
+    def _negative(self, number: int) -> int | None:
+        """The negative of a term that has the wrong sign, at no more operations."""
+        if number not in self._free:
+            return None
+        op, args, own = self[number]
+        if op == "flip":
+            return self._add(Term("shift", args, (-own[0],)))
+        if op == "subtract" and self._hashes[args[0]] > self._hashes[args[1]]:
+            return self._add(Term("subtract", args[::-1]))
+        return None
+
+    def _sum(self, op: str, u: int, v: int) -> Term | None:
+        """Constants and factors move outwards, signs into the operation; what is common is taken once."""
+        if u == v:
+            return Term("scale", (u,), (self._number(2.0),)) if op == "add" else self._constantly(0.0)
+        if op == "add" and self._is(v, "shift", "flip") and not self._is(u, "shift", "flip"):
+            u, v = v, u
+        (a, own_u), (b, own_v) = self[u][1:], self[v][1:]
+        if self._is(u, "shift"):
+            return Term("shift", (self._add(Term(op, (a[0], v))),), own_u)
+        if self._is(u, "flip"):
+            if op == "add":
+                return Term("shift", (self._add(Term("subtract", (v, a[0]))),), own_u)
+            return Term("flip", (self._add(Term("add", (a[0], v))),), own_u)
+        if self._is(v, "shift"):
+            return Term("shift", (self._add(Term("subtract", (u, b[0]))),), (-own_v[0],))
+        if self._is(v, "flip"):
+            return Term("shift", (self._add(Term("add", (u, b[0]))),), (-own_v[0],))
+        common = self._common(op, u, v)
+        if common is not None:
+            return common
+        if op == "subtract" and self._is(v, "scale", "invert"):  # its constant takes the sign
+            return Term("add", (u, self._add(Term(self[v].op, b, (-own_v[0],)))))
+        if self._is(u, "scale") and self._is(v, "scale") and own_u[0] != 0:
+            inner = self._add(Term("scale", b, (own_v[0] / own_u[0],)))
+            return Term("scale", (self._add(Term(op, (a[0], inner))),), own_u)
+        turned = self._negative(v)
+        if turned is not None:
+            return Term("subtract" if op == "add" else "add", (u, turned))
+        turned = self._negative(u) if op == "add" else None
+        return None if turned is None else Term("subtract", (v, turned))
+
+    def _common(self, op: str, u: int, v: int) -> Term | None:
+        """U + c u, u + u w, u w + u z."""
+        one = self._number(1.0)
+        for product, alone, is_first in ((u, v, True), (v, u, False)):
+            args, own = self[product][1:]
+            if self._is(product, "scale") and args[0] == alone:
+                factor = own[0] + one if op == "add" else own[0] - one if is_first else one - own[0]
+                return Term("scale", (alone,), (factor,))
+            if self._is(product, "multiply") and alone in args:
+                other = args[1] if args[0] == alone else args[0]
+                bracket = Term("shift", (other,), (one,))  # u + u w = u (w + 1)
+                if op == "subtract":
+                    bracket = Term("shift", (other,), (-one,)) if is_first else Term("flip", (other,), (one,))
+                return Term("multiply", (alone, self._add(bracket)))
+        if self._is(u, "multiply") and self._is(v, "multiply"):
+            a, b = self[u].args, self[v].args
+            shared = next((w for w in a if w in b), None)
+            if shared is not None:
+                rest = Term(op, (a[1] if a[0] == shared else a[0], b[1] if b[0] == shared else b[0]))
+                return Term("multiply", (shared, self._add(rest)))
+        return None
+
+    def _constantly(self, value: float) -> Term:
+        return Term("constant", (), (self._number(value),))
+
+    def _square(self, u: int) -> Term | None:
+        """(c u) (c u), and the square of what has the wrong sign."""
+        if self._is(u, "scale"):
+            args, own = self[u][1:]
+            return Term("scale", (self._add(Term("multiply", args * 2)),), (own[0] * own[0],))
+        turned = self._negative(u)
+        return None if turned is None else Term("multiply", (turned, turned))
+
+    def _product(self, op: str, u: int, v: int) -> Term | None:
+        """Factors move outwards; two signs cancel."""
+        if op == "multiply" and self._is(v, "scale", "invert"):
+            u, v = v, u
+        (a, own_u), (b, own_v) = self[u][1:], self[v][1:]
+        if self._is(u, "scale"):
+            return Term("scale", (self._add(Term(op, (a[0], v))),), own_u)
+        if self._is(u, "invert"):
+            if op == "multiply":
+                return Term("scale", (self._add(Term("divide", (v, a[0]))),), own_u)
+            return Term("invert", (self._add(Term("multiply", (a[0], v))),), own_u)
+        if op == "divide" and self._is(v, "scale", "invert") and own_v[0] != 0:
+            inner = Term("divide" if self[v].op == "scale" else "multiply", (u, b[0]))
+            return Term("scale", (self._add(inner),), (1 / own_v[0],))
+        first, second = self._negative(u), self._negative(v)
+        return None if first is None or second is None else Term(op, (first, second))
+
+
+_MERGED: dict[tuple[str, str], tuple[str, Callable[[Any, Any], Any]]] = {
+    ("shift", "shift"): ("shift", lambda c, a: a + c),
+    ("shift", "flip"): ("flip", lambda c, a: a + c),
+    ("flip", "shift"): ("flip", lambda c, a: c - a),
+    ("flip", "flip"): ("shift", lambda c, a: c - a),
+    ("scale", "scale"): ("scale", lambda c, a: a * c),
+    ("scale", "invert"): ("invert", lambda c, a: a * c),
+    ("invert", "scale"): ("invert", lambda c, a: c / a),
+    ("invert", "invert"): ("scale", lambda c, a: c / a),
+}
+"""What an operation with constant c is on one with constant a."""
+
+
+def _folded(primitive: str, held: list[Any]) -> Any:
+    """The value of an operation on constants alone."""
+    if primitive == "sqrt":
+        return abs(held[0]) ** (type(held[0])(1) / 2)
+    if primitive == "fma":
+        return held[0] * held[1] + held[2]
+    a, b = held
+    if primitive == "divide":
+        return a / b
+    return a + b if primitive == "add" else a - b if primitive == "subtract" else a * b

@@ -1,0 +1,141 @@
+"""Textbook approximations, which scores compare with: best rational functions in their cheapest forms.
+
+A best approximation of type (m, n), p of degree m over q of degree n, costs
+
+    2 m                        a polynomial by Horner's rule (n = 0),
+    2 (m + n)                  two of them and a division, q monic,
+    3 n, 3 n + 2 (m - n)       as a continued fraction (m = n; m > n: what remains of the polynomial stands before it).
+
+Where f(x) = f(x / 2)^2 (exponentials), k squarings of the approximation of f(x / 2^k) cost k operations more; an even
+function is approximated in x^2, an odd one as x times an even one. Errors are those of the best approximations, found
+by the exchange of Remez on a dense grid in double-double arithmetic where float64 ends.
+
+References:
+    Remez 1934; Cody and Waite 1980, Software Manual for the Elementary Functions; Muller 2016, Elementary Functions.
+"""
+
+from dataclasses import replace
+from functools import lru_cache
+from math import inf
+from typing import NamedTuple
+
+import numpy as np
+
+from evaluators.numerics import double_double as dd
+from evaluators.numerics.minimax import level
+from evaluators.numerics.targets import Exact, Target, sample
+
+LARGEST = 6
+"""Largest degree that is tried."""
+SQUARINGS = 4
+"""Most squarings that are tried."""
+_POINTS = 400
+_STEPS = 40
+
+
+class Form(NamedTuple):
+    """A textbook form with its error.
+
+    Args:
+        operations: operations on what depends on x.
+        name: what it is.
+        error: largest error on the interval.
+    """
+
+    operations: int
+    name: str
+    error: float
+
+
+@lru_cache(maxsize=32)
+def forms(target: Target) -> tuple[Form, ...]:
+    """Returns the textbook forms of a target, all that were tried."""
+    found: list[Form] = []
+    for squarings in range(SQUARINGS + 1 if target.doubles else 1):
+        extra = f", {squarings} squaring{'s' * (squarings > 1)}" if squarings else ""
+        # one more squaring doubles a relative error
+        found += _of(sample(target.halved(squarings), _POINTS), squarings, extra, 2.0**squarings)
+    if target.parity is not None:
+        data = sample(target.folded(), _POINTS)
+        if target.parity == 1 and target.metric == "absolute":
+            data = replace(data, w=np.sqrt(data.x))  # f is x g
+        found += _of(data, 1 + target.parity, " of x^2, times x" if target.parity else " of x^2", 1.0)
+    return tuple(found)
+
+
+def _of(data: Exact, more: int, extra: str, factor: float) -> list[Form]:
+    """Forms of a function to which `more` operations and a factor of the error are added."""
+    found: list[Form] = []
+    for m in range(1, LARGEST + 1):
+        for n in range(LARGEST + 1):
+            error = rational_error(data, m, n) * factor
+            if not 0.0 < error < inf:
+                continue
+            if n == 0:
+                found.append(Form(2 * m + more, f"polynomial of degree {m}{extra}", error))
+                continue
+            found.append(Form(2 * (m + n) + more, f"rational ({m}, {n}){extra}", error))
+            if m >= n:
+                found.append(Form(3 * n + 2 * (m - n) + more, f"continued fraction ({m}, {n}){extra}", error))
+    return found
+
+
+def best(target: Target, operations: int) -> Form:
+    """Returns the form of the smallest error with at most so many operations; y = x or a constant where none has."""
+    within = [form for form in forms(target) if form.operations <= operations]
+    return min(within, key=lambda form: form.error, default=Form(0, "none", 1.0))
+
+
+def rational_error(data: Exact, m: int, n: int) -> float:
+    """Returns the largest error of the best rational approximation of type (m, n) on a grid; infinite if none is found.
+
+    p and q are in the Chebyshev basis, q with constant coefficient 1. The start is p - f q in least squares, weighted
+    with 1 / q of the step before; then come the steps of `minimax`.
+
+    References:
+        Sanathanan and Koerner 1963, Transfer function synthesis as a ratio of two complex polynomials.
+    """
+    exact = _chebyshev(data.x, max(m, n))
+    basis = np.stack([high for high, _ in exact], axis=1)
+    top, bottom = basis[:, : m + 1], basis[:, 1 : n + 1]
+    q = np.ones_like(data.x)
+    c = np.zeros(m + 1 + n)
+    for _ in range(8):
+        weight = data.w / np.abs(q)
+        rows = np.hstack((top, -data.f[:, None] * bottom)) * weight[:, None]
+        c = np.linalg.lstsq(rows, data.f * weight, rcond=None)[0]
+        q = 1.0 + bottom @ c[m + 1 :]
+        if not (np.all(q > 0.0) and np.isfinite(q).all()):
+            return inf
+
+    def residuals(pair: dd.Pair) -> np.ndarray:
+        p = _combine(exact[: m + 1], (pair[0][: m + 1], pair[1][: m + 1]))
+        q = dd.add(exact[0], _combine(exact[1 : n + 1], (pair[0][m + 1 :], pair[1][m + 1 :])))
+        return dd.subtract(dd.divide(p, q), (data.f, data.low))[0] * data.w
+
+    def jacobian(pair: dd.Pair) -> np.ndarray:
+        q = 1.0 + bottom @ pair[0][m + 1 :]
+        y = top @ pair[0][: m + 1] / q
+        return np.vstack((top.T, -bottom.T * y)) * (data.w / q)
+
+    _, error = level((c, np.zeros_like(c)), residuals, jacobian, _STEPS)
+    return error
+
+
+def _chebyshev(x: np.ndarray, degree: int) -> list[dd.Pair]:
+    """The Chebyshev polynomials of degree 0 to `degree` on the range of x."""
+    zero = np.zeros_like(x)
+    low, high = (x[0] + zero, zero), (x[-1] + zero, zero)
+    t = dd.divide(dd.subtract(dd.add((x, zero), (x, zero)), dd.add(low, high)), dd.subtract(high, low))
+    found = [(zero + 1.0, zero), t]
+    while len(found) <= degree:
+        found.append(dd.subtract(dd.multiply((2.0 * t[0], 2.0 * t[1]), found[-1]), found[-2]))
+    return found
+
+
+def _combine(basis: list[dd.Pair], coefficients: dd.Pair) -> dd.Pair:
+    """A combination of basis functions."""
+    total = (np.zeros(1), np.zeros(1))
+    for one, high, low in zip(basis, *coefficients, strict=True):
+        total = dd.add(total, dd.multiply((high + 0.0 * one[0], low + 0.0 * one[0]), one))
+    return total

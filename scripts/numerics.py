@@ -1,0 +1,299 @@
+"""Numeric functions: what searches from y = x find, verified, beside textbook forms and random search.
+
+    python scripts/numerics.py WORK                    2^x: 3 seeds of 30 minutes on 2 workers; then docs/numerics.md
+    python scripts/numerics.py WORK --seeds 1 --budget 2m --out page.md
+
+Runs are kept in WORK and found again. The machine should be quiet: a search has its time, whatever else goes on.
+"""
+
+import datetime
+import sys
+import threading
+import time
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from discovery.config import Config, options
+from discovery.config_file import load_config
+from discovery.device import describe
+from discovery.progress import Progress
+from discovery.report import summary
+from discovery.run import Run
+from evaluators.forms import canonical_graph
+from evaluators.numerics import DOMAIN, textbook
+from evaluators.numerics.fit import Code
+from evaluators.numerics.judge import Judge, drawn
+from evaluators.numerics.structure import read
+from evaluators.numerics.targets import Target, target_of
+from evaluators.numerics.verify import METHOD, Verified, verify
+from primitives.graph import Graph
+
+PUBLISHED = {2: 4.14e-2, 3: 1.23e-3, 5: 6.34e-6, 10: 3.55e-15}
+"""Evolved programs for 2^x on (0, 1] of Real et al. 2023, largest relative errors recomputed with 40 digits."""
+Row = dict[str, Any]
+
+
+def searched(config: Config, folder: Path, workers: int, evaluations: int | None = None) -> dict[str, Any]:
+    """Runs a search, unless it is there, and returns its summary; `evaluations` ends it where they are spent."""
+    if not folder.exists():
+        stop = threading.Event()
+
+        def watch(progress: Progress) -> None:
+            if evaluations is not None and progress.evaluations >= evaluations:
+                stop.set()
+
+        print("search:", folder, file=sys.stderr, flush=True)
+        with Run.create(config, folder) as run:
+            run.execute(workers, watch, stop)
+    return summary(folder, top=1)
+
+
+def verified(front: list[Row], target: Target) -> dict[int, tuple[Verified, str]]:
+    """Returns the error of each program of a front, found apart from its fit, by number of operations."""
+    found = {}
+    for row in front:
+        canonical = canonical_graph(row["program"], DOMAIN)
+        found[row["operations"]] = (verify(canonical, target), row["program"])
+    return found
+
+
+def at_most(found: dict[int, tuple[Verified, str]], operations: int) -> float:
+    """The smallest verified error with at most so many operations."""
+    return min((v.error for k, (v, _) in found.items() if k <= operations), default=float("inf"))
+
+
+def speed(config: Config, graphs: list[Graph], repeats: int = 3) -> dict[str, float]:
+    """Returns evaluations a second at stage 0, their mean operations, and the ratio to the arithmetic of the steps.
+
+    The floor is the time of what a Levenberg-Marquardt step cannot do without: values, Jacobian, Gram matrix and its
+    solution, for as many steps and starts.
+    """
+    judge = Judge(options(config))  # type: ignore[arg-type]
+    level = judge.options.stages[0]
+    judge.warm_up()
+    whole, floor, operations = 0.0, 0.0, []
+    for graph in graphs:
+        formula = read(graph)
+        if formula is None or not formula.structure.slots:
+            continue
+        operations.append(formula.structure.operations)
+        code = Code(formula.structure)
+        starts = drawn(np.random.default_rng(0), np.array([formula.constants]), level.starts + 1, judge._nodes.x)  # noqa: SLF001
+        took, least = [], []
+        for _ in range(repeats):
+            began = time.perf_counter()
+            judge.evaluate(graph, 0, (), range(1))
+            took.append(time.perf_counter() - began)
+            began = time.perf_counter()
+            with np.errstate(all="ignore"):
+                for _ in range(level.steps):
+                    residuals, jacobian = code.residuals(starts, judge._nodes)  # noqa: SLF001
+                    gram = jacobian @ jacobian.swapaxes(1, 2) + np.eye(code.slots)
+                    np.linalg.solve(np.where(np.isfinite(gram), gram, 1.0), jacobian @ residuals[:, :, None])
+            least.append(time.perf_counter() - began)
+        whole += min(took)
+        floor += min(least)
+    return {"rate": len(operations) / whole, "operations": fmean(operations), "ratio": whole / floor}
+
+
+def float32_errors(program: str, target: Target, chunk: int = 1 << 22) -> tuple[float, int]:
+    """Returns the largest error in ULP of a jitted program over all float32 of the interval, and how many they are."""
+    import jax
+    import jax.numpy as jnp
+
+    from primitives.compile import compile_step
+    from primitives.layout import Layout
+
+    canonical = canonical_graph(program, DOMAIN)
+    run = jax.jit(compile_step(canonical, DOMAIN.vocabulary, Layout(((chunk,),))))
+    low, high = (np.float32(end) for end in target.ends)
+    series = _series(target)
+    first, last = (int(v.view(np.int32)) for v in (max(low, np.float32(2.0**-126)), high))
+    worst, count = 0.0, 0
+    for start in range(first, last + 1, chunk):
+        bits = np.minimum(np.arange(start, start + chunk, dtype=np.int64), last).astype(np.int32)
+        x = bits.view(np.float32)
+        (y,), _ = run({"x": jnp.asarray(x)}, ())
+        wanted = series(x.astype(np.float64))
+        ulp = np.spacing(np.abs(wanted).astype(np.float32)).astype(np.float64)
+        worst = max(worst, float((np.abs(np.asarray(y, np.float64) - wanted) / ulp).max()))
+        count += min(chunk, last + 1 - start)
+    return worst, count
+
+
+def _series(target: Target) -> Any:
+    """The target in float64, to about 1e-15: a Chebyshev series through values of mpmath."""
+    low, high = target.ends
+    return np.polynomial.Chebyshev.interpolate(
+        lambda x: np.array([float(target.exact(v)) for v in np.atleast_1d(x)]), 40, domain=(low, high)
+    )
+
+
+def float32_times(programs: dict[str, Any], size: int = 1 << 16, seconds: float = 2.0) -> dict[str, float]:
+    """Returns nanoseconds an entry of jitted functions on one array, the least of repeats, all in one process."""
+    import jax
+    import jax.numpy as jnp
+
+    x = jnp.asarray(np.random.default_rng(0).random(size, dtype=np.float32) + np.float32(2.0**-24))
+    jitted = {name: jax.jit(function) for name, function in programs.items()}
+    for function in jitted.values():
+        function(x).block_until_ready()
+    least = dict.fromkeys(jitted, float("inf"))
+    ends = time.perf_counter() + seconds * len(jitted)
+    while time.perf_counter() < ends:
+        for name, function in jitted.items():  # in turns, so that all see the same machine
+            began = time.perf_counter()
+            function(x).block_until_ready()
+            least[name] = min(least[name], time.perf_counter() - began)
+    return {name: 1e9 * took / size for name, took in least.items()}
+
+
+def main(
+    work: Annotated[Path, typer.Argument(help="Folder for the runs.")],
+    seeds: Annotated[int, typer.Option(help="Seeds of each search.")] = 3,
+    budget: Annotated[str, typer.Option(help="Time of each search.")] = "30m",
+    workers: Annotated[int, typer.Option(help="Processes.")] = 2,
+    source: Annotated[str, typer.Option("--config", help="Configuration.")] = "exp2",
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("docs/numerics.md"),
+    float32: Annotated[bool, typer.Option(help="The regime of float32 too (2^x).")] = True,
+) -> None:
+    config = load_config(source, [f"budget={budget}"])
+    target = target_of(*(config.evaluation.get(key) for key in ("target", "interval", "error")))  # type: ignore[arg-type]
+    runs, fronts, randoms = [], [], []
+    for seed in range(seeds):
+        mine = load_config(source, [f"budget={budget}", f"seed={seed}"])
+        runs.append(searched(mine, work / f"{source}-{seed}", workers))
+        fronts.append(verified(runs[-1]["front"], target))
+        # as many evaluations, whatever time they take
+        settings = [f"seed={seed}", "strategy.name=random", f"budget={10**9}"]
+        found = searched(
+            load_config(source, settings), work / f"{source}-random-{seed}", workers, runs[-1]["evaluations"]
+        )
+        randoms.append(verified(found["front"], target))
+    lines = _page(source, target, runs, fronts, randoms, config, budget, workers)
+    if float32 and source == "exp2":
+        lines += _float32(work, budget, workers, target)
+    out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("written:", out, file=sys.stderr)
+
+
+def _page(
+    source: str,
+    target: Target,
+    runs: list[Row],
+    fronts: list[Any],
+    randoms: list[Any],
+    config: Config,
+    budget: str,
+    workers: int,
+) -> list[str]:
+    machine = describe()
+    where = f"max {target.metric} error of {target.name} on {target.interval}, exact arithmetic"
+    lines = [
+        "# Numeric functions",
+        "",
+        f"`python scripts/numerics.py WORK` on {datetime.date.today()}, {machine['cpu']}: {len(runs)} seeds of "
+        f"`pride run {source} --budget {budget} --workers {workers}`, each from nothing but `y = x`.",
+        "",
+        f"All figures: {where}, operations on constants alone not counted. Verified apart from the fit: {METHOD}. "
+        f"Textbook errors are of best approximations on 400 Chebyshev nodes. *Random* is random search with as many "
+        f"evaluations. *Published* are the evolved programs of Real et al. 2023.",
+        "",
+        "| operations | textbook | its form | "
+        + " | ".join(f"seed {i}" for i in range(len(runs)))
+        + " | random, best seed | published |",
+        "|---|---|---|" + "---|" * (len(runs) + 2),
+    ]
+    for operations in range(1, 15):
+        form = textbook.best(target, operations)
+        published = PUBLISHED.get(operations) if source == "exp2" else None
+        lines.append(
+            f"| {operations} | {form.error:.2e} | {form.name} | "
+            + " | ".join(f"{at_most(front, operations):.2e}" for front in fronts)
+            + f" | {min(at_most(front, operations) for front in randoms):.2e} | "
+            + ("-" if published is None else f"{published:.2e}")
+            + " |"
+        )
+    lines += ["", "## Cost", "", "| seed | candidates | evaluations | hurdled | seconds |", "|---|---|---|---|---|"]
+    for seed, run in enumerate(runs):
+        lines.append(
+            f"| {seed} | {run['candidates']:,} | {run['evaluations']:,} | {run['hurdled']:,} | {run['seconds']:,.0f} |"
+        )
+    graphs = [canonical_graph(text, DOMAIN) for front in fronts for _, text in front.values()]
+    rate = speed(config, graphs)
+    lines += [
+        "",
+        f"Stage 0 fits {rate['rate']:,.0f} programs a second and core, of {rate['operations']:.1f} operations on "
+        f"average; that is {rate['ratio']:.2f} times the arithmetic of its least-squares steps alone (values, "
+        f"Jacobian, Gram matrix, solution).",
+        "",
+        "## Programs",
+        "",
+    ]
+    counts = sorted({operations for front in fronts for operations in front})
+    best = {k: min((f[k] for f in fronts if k in f), key=lambda found: found[0].error) for k in counts}
+    for operations, (found, text) in best.items():
+        if 0 < operations <= 14:
+            lines += [f"{operations} operations: {found}.", "", "```python", text.rstrip(), "```", ""]
+    return lines
+
+
+def _float32(work: Path, budget: str, workers: int, target: Target) -> list[str]:
+    """Errors over all float32 and times of the regime of float32."""
+    import jax.numpy as jnp
+
+    from primitives.compile import compile_step
+    from primitives.layout import Layout
+
+    config = load_config("exp2_float32", [f"budget={budget}"])
+    front = searched(config, work / "exp2_float32-0", workers)["front"]
+    rows = [row for row in front if row["operations"] >= 4]
+
+    def made(program: str) -> Any:
+        step = compile_step(canonical_graph(program, DOMAIN), DOMAIN.vocabulary, Layout(((1 << 16,),)))
+        return lambda x: step({"x": x}, ())[0][0]
+
+    functions = {f"found, {row['operations']} operations": made(row["program"]) for row in rows}
+    polynomials = {degree: _polynomial(target, degree) for degree in range(2, 8)}
+    functions |= {f"minimax polynomial of degree {d}": made(text) for d, text in polynomials.items()}
+    times = float32_times(functions | {"jnp.exp2": jnp.exp2})
+    texts = {f"found, {row['operations']} operations": row["program"] for row in rows}
+    texts |= {f"minimax polynomial of degree {d}": text for d, text in polynomials.items()}
+    lines = [
+        "## In float32",
+        "",
+        f"`configs/exp2_float32.yaml`, {budget} on {workers} workers, seed 0: errors in units in the last place, jitted "
+        f"by JAX, over every normal float32 of {target.interval}; nanoseconds an entry of 65,536, all measured in turns "
+        f"in one process.",
+        "",
+        "| function | ULP, all float32 | ns an entry |",
+        "|---|---|---|",
+    ]
+    for name, text in texts.items():
+        worst, count = float32_errors(text, target)
+        lines.append(f"| {name} | {worst:.3f} ({count:,} numbers) | {times[name]:.3f} |")
+    lines.append(f"| jnp.exp2 | - | {times['jnp.exp2']:.3f} |")
+    return lines
+
+
+def _polynomial(target: Target, degree: int) -> str:
+    """The minimax polynomial by Horner's rule, fitted like any program and rounded to float32."""
+    lines = ["y = x * 0.1", "y = y + 0.2"]
+    for _ in range(degree - 1):
+        lines += ["y = y * x", "y = y + 0.3"]
+    text = "\n".join(["def approximate(x):", *(f"    {line}" for line in lines), "    return y", ""])
+    graph = canonical_graph(text, DOMAIN)
+    found = Judge(options(load_config("exp2_float32"))).evaluate(graph, 0)  # type: ignore[arg-type]
+    if found.program is None:
+        raise ValueError(f"a polynomial of degree {degree} must have a fit of {target.name}, got none")
+    from primitives.text import render
+
+    return render(found.program, DOMAIN.vocabulary)
+
+
+if __name__ == "__main__":
+    typer.run(main)
