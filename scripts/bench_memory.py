@@ -19,12 +19,10 @@ import tempfile
 import threading
 import time
 import tracemalloc
-from array import array
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from statistics import median
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -54,12 +52,14 @@ class Moment(NamedTuple):
 
     Args:
         batches: batches merged.
-        resident: resident bytes, without what was freed and the C library keeps.
+        resident: resident bytes.
+        trimmed: the same without what was freed and the C library keeps.
         objects: objects that the garbage collector knows.
     """
 
     batches: int
     resident: float
+    trimmed: float
     objects: int
 
 
@@ -75,31 +75,26 @@ def trimmed() -> float:
     return resident()
 
 
-def search(config: Config, folder: Path, batches: int, mark: int) -> tuple["array[float]", list[Moment]]:
-    """Searches in this process.
-
-    Returns:
-        Resident bytes after every batch, and what was measured after each `mark` batches and at the end.
-    """
+def search(config: Config, folder: Path, batches: int, mark: int) -> list[Moment]:
+    """Searches in this process; returns what was measured after each `mark` batches and at the end."""
     from discovery.run import Run
 
-    samples = array("d")  # takes 8 bytes a batch: what measures must not grow itself
     moments: list[Moment] = []
     stop = threading.Event()
 
     def watch(progress: Progress) -> None:
-        samples.append(resident())
-        if len(samples) % 100 == 0:
-            print(f"{progress.candidates} candidates, {samples[-1] / MB:.0f} MB", file=sys.stderr)
-        if len(samples) in (*range(mark, batches, mark), batches):
+        merged = progress.batch + 1
+        if merged % 100 == 0:
+            print(f"{progress.candidates} candidates, {resident() / MB:.0f} MB", file=sys.stderr)
+        if merged in (*range(mark, batches, mark), batches):
             gc.collect()
-            moments.append(Moment(len(samples), trimmed(), len(gc.get_objects())))
-        if len(samples) >= batches:
+            moments.append(Moment(merged, resident(), trimmed(), len(gc.get_objects())))
+        if merged >= batches:
             stop.set()
 
     with Run.create(config, folder) as run:
         run.execute(workers=1, watch=watch, stop=stop)
-    return samples, moments
+    return moments
 
 
 def held(make: Callable[[], Any]) -> int:
@@ -136,8 +131,9 @@ def page(found: dict[str, Any], command: str) -> str:
         "more new behaviours than a real one: cache and store grow faster.\n"
         "\nWhat the cache's entries take is measured too: the cache is rebuilt from the store, and its bytes are\n"
         "counted in the blocks of 16 that Python gives out, the tables of its dicts included, which double when they\n"
-        "are full. Python takes memory from the system in steps of 1 MB, so less than that says nothing; a leak would\n"
-        "rise from mark to mark, and show in the number of objects.\n"
+        "are full. Before each measurement the C library gives back what was freed. Python takes memory from the\n"
+        "system in steps of 1 MB, so less than that says nothing; a leak would rise from mark to mark, and show in\n"
+        "the number of objects.\n"
         f"\n| figure | value |\n| --- | --- |\n{rows}\n"
     )
 
@@ -155,18 +151,17 @@ def main(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "run")
         began = time.perf_counter()
-        samples, moments = search(config, folder, -(-candidates // config.batch), -(-mark // config.batch))
+        moments = search(config, folder, -(-candidates // config.batch), -(-mark // config.batch))
         seconds = time.perf_counter() - began
         caches = [held(partial(cache_of, folder, config.cache.entries, moment.batches)) for moment in moments]
         elites = held(partial(elites_of, folder))
         stored = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         with Store.read(folder) as store:
-            figures = store.progress(len(samples) - 1)[len(samples) - 1]
+            figures = store.progress(store.last_batch)[store.last_batch]
     bred, (first, *_, last) = figures["candidates"], moments
-    growth = samples[last.batches - 1] - median(samples[first.batches :][:10])
-    entries = caches[-1] - caches[0]
+    growth, entries = last.trimmed - first.trimmed, caches[-1] - caches[0]
     beyond = [
-        f"{moment.batches * config.batch:,}: {(moment.resident - first.resident - cache + caches[0]) / MB:.1f} MB"
+        f"{moment.batches * config.batch:,}: {(moment.trimmed - first.trimmed - cache + caches[0]) / MB:.1f} MB"
         for moment, cache in zip(moments[1:], caches[1:], strict=True)
     ]
     found = {
@@ -174,11 +169,11 @@ def main(
         "evaluations": f"{figures['evaluations']:,}",
         "hits": ", ".join(f"{layer} {count:,}" for layer, count in figures["hits"].items()),
         "elites": f"{figures['elites']:,} in {figures['cells']:,} cells, {elites / MB:.1f} MB",
-        "resident memory at the end": f"{samples[-1] / MB:.1f} MB",
+        "resident memory at the end": f"{last.trimmed / MB:.1f} MB",
         f"growth after {mark:,} candidates": f"{growth / MB:.1f} MB",
         "of it the cache's own entries": f"{entries / MB:.1f} MB",
-        "growth beyond them": f"{(growth - entries) / MB:.1f} MB",
-        "the same, without freed memory that the C library keeps, by candidates": ", ".join(beyond),
+        "growth beyond them, by candidates": ", ".join(beyond),
+        "freed memory that the C library keeps, at the end": f"{(last.resident - last.trimmed) / MB:.1f} MB",
         f"objects that Python's collector looks at after {mark:,} candidates": f"{first.objects:,}",
         "the same at the end": f"{last.objects:,}",
         "the cache at the end": f"{caches[-1] / MB:.1f} MB",
