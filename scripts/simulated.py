@@ -149,6 +149,7 @@ class Seat:
     """A simulated worker: one of many that an actor carries; a pool takes it for an actor of its own."""
 
     def __init__(self, crowd: Any, slowness: float) -> None:
+        self.here = Method(crowd.start.remote)
         self.start = Method(lambda folders, make: crowd.start.remote())
         self.run = Method(lambda units: crowd.run.remote(units, slowness))
 

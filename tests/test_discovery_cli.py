@@ -107,6 +107,8 @@ def test_the_example_of_the_readme_runs(tmp_path):
         ["run", "toy.yaml", "--nonsense"],
         ["run", "toy.yaml", "--workers", "0"],
         ["run", "toy.yaml", "--workers", "two"],
+        ["run", "toy.yaml", "--gpus-per-worker", "-1"],
+        ["resume", "runs/x", "--address"],
         ["program", "runs/x", "first"],
         ["export", "lion"],
         ["export", "lion", "--to", "cobol"],
@@ -130,6 +132,9 @@ def test_wrong_usage_ends_with_2(pride, args):
         (["run", "toy.yaml", "--set", "batch=0"], "batch must be an integer from 1 to"),
         (["run", "toy.yaml", "--set", "bach=8"], "unknown key 'bach'; did you mean 'batch'?"),
         (["run", "toy.yaml", "--set", "start=[sgdd]"], "sgd"),
+        (["run", "toy.yaml", "--address", "head"], "an address must be HOST:PORT of a cluster's head, or auto, got 'h"),
+        (["run", "toy.yaml", "--address", "127.0.0.1:1"], "a Ray cluster must run at 127.0.0.1:1, got: Connection ref"),
+        (["run", "toy.yaml", "--gpus-per-worker", "1.5"], "gpus_per_worker must be a share from 0 to 1 or a whole num"),
         (["run", "toy.yaml", "--set", "domain=toyy"], "a domain must be one of"),
         (["resume", "nowhere"], "nowhere"),
         (["resume", "nowhere", "--budget", "soon"], "budget must be"),
@@ -338,6 +343,8 @@ def test_a_run_is_made_shown_resumed_and_exported(pride):
     assert set(SHOWN) <= set(ended)
     assert (ended["candidates"], ended["finished"]) == (320, True)
     assert set(ended["hits"]) == {"structural", "canonical", "functional"}
+    assert ended["workers"]["alive"] == len(ended["workers"]["busy"]) == 1
+    assert 0.0 < ended["workers"]["driver_load"] < 1.0
     assert {"id", "score", "program", "descriptors"} <= set(ended["best"])
     assert "run folder: a" in err
     assert "candidates" in err
@@ -346,7 +353,7 @@ def test_a_run_is_made_shown_resumed_and_exported(pride):
     assert len(json.loads(pride("show", "a", "--top", "2", "--json")[1])["top"]) == 2
     status, shown, _ = pride("show", "a")
     assert status == 0
-    assert all(word in shown for word in ("known before", "coverage", "QD score", "score", "rule"))
+    assert all(word in shown for word in ("known before", "coverage", "1 worker, busy", "score", "rule"))
     assert "restarts" not in shown
 
     best = ended["best"]["id"]

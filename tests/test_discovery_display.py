@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from discovery.display import Rates, duration, line, one_line, panel, watch
-from discovery.progress import Best, Progress
+from discovery.display import Rates, duration, line, one_line, panel, watch, workers
+from discovery.executors import Load
+from discovery.progress import Best, Progress, Staff
 
 LION = "def train(w, g, m, lr):\n    update = interpolate(g, m, 0.8999999761581421)\n    return update, m\n"
 PROGRESS = Progress(
@@ -38,6 +39,9 @@ FIGURES = ("12,800", "900", "structural 10.0%", "canonical 20.0%", "functional 2
            "diverged 21", "non finite 5", "12.5%", "61.25", "+0.1234", "4711", "42%", "2m 55s left")  # fmt: skip
 
 
+STAFF = Staff(Load(3, 4, (0.914, 1.0, 0.5), 17, 6, 2, 5, 100.0, ("the 4th joins when a machine does",)), 0.126)
+
+
 def shown(renderable, width=120) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(renderable)
@@ -56,6 +60,24 @@ def test_the_panel_holds_every_figure():
     text = shown(panel(PROGRESS, 85.0, 11.5, "runs/x", "Ctrl-C stops"))
     more = ("85.0/s", "11.5/s", "2 workers", "runs/x", "Ctrl-C stops", "evaluate 90%", "interpolate(g, m, 0.9)")
     assert not [figure for figure in (*FIGURES, *more) if figure not in text]
+
+
+def test_workers_and_driver_are_told():
+    told = "3 workers of 4, busy 91% 100% 50%, 17 waiting, driver 13%, 2 lost, 5 units repeated"
+    at_work = replace(PROGRESS, staff=STAFF)
+    assert f"{told}; the 4th joins when a machine does | 42% done" in line(at_work)
+    text = shown(panel(at_work), 200)
+    assert told in text
+    assert "the 4th joins when a machine does" in text
+    assert "waiting" not in shown(panel(PROGRESS), 200)
+
+
+def test_of_many_workers_the_spread_is_told():
+    data = replace(STAFF, load=Load(9, 9, (0.2, *[0.8] * 7, 0.9), 0)).to_json()
+    assert workers(data) == "9 workers, busy 20% to 90%, half of them 80% or more, 0 waiting, driver 13%"
+    assert set(data) == {
+        *("alive", "wanted", "busy", "waiting", "under_way", "lost", "repeated", "waited", "driver_load", "remarks")
+    }
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])

@@ -16,6 +16,7 @@ from runs import configuration, contents, execute
 from archive.store import Store
 from discovery.config_file import build, dump
 from discovery.executors.in_process import InProcess
+from discovery.executors.pace import Pace
 from discovery.executors.queue import Queue
 from discovery.run import Run, pool_of
 from discovery.worker import BreedUnit, EvaluateUnit, Worker
@@ -68,6 +69,31 @@ def test_urgent_units_come_first_and_in_order():
     assert len(queue) == 6
     assert queue.head() == 0
     assert [queue.take() for _ in range(6)] == [0, -1, -2, 0, 1, 2]
+
+
+def test_a_call_is_as_long_as_its_way_is_worth_and_no_more_than_a_share():
+    pace, quick, slow = Pace(), {}, {}
+    assert pace.portion(int, quick, 1000, 2) == 1, "nothing is known yet"
+    for _ in range(50):
+        pace.note(int, quick, 0.001)
+        pace.note(int, slow, 0.005)
+    assert pace.portion(int, quick, 1000, 2) == 100
+    assert pace.portion(int, slow, 1000, 2) == 20, "a slow worker gets less"
+    assert 20 < pace.portion(int, {}, 1000, 2) < 100, "a new one what is usual"
+    assert pace.portion(int, quick, 7, 2) == 4
+    assert pace.portion(int, quick, 10**6, 500) == 500, "longer ones spare the driver of many workers"
+    assert pace.portion(str, quick, 1000, 2) == 1, "each sort has its own time"
+
+
+def test_a_worker_hangs_far_beyond_what_is_usual():
+    pace = Pace()
+    assert pace.limit(int, 1) == 3600.0
+    pace.note(int, {}, 0.01)
+    assert pace.limit(int, 10) == 300.0
+    for _ in range(5):
+        pace.note(int, {}, 6.0)
+    assert pace.limit(int, 2) == 1200.0
+    assert Pace(guard=7.0).limit(int, 10) == 7.0
 
 
 def test_the_first_candidates_of_a_run_are_the_start_programs(tmp_path):

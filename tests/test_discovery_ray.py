@@ -17,7 +17,7 @@ from runs import configuration, contents, execute
 
 from archive.store import Store
 from discovery.config_file import dump
-from discovery.executors import make_executor, ray_cluster, ray_pool, ray_worker
+from discovery.executors import make_executor, pace, ray_cluster, ray_pool, ray_worker
 from discovery.executors.ray_cluster import join, start
 from discovery.executors.ray_pool import ATTEMPTS, RayPool
 from discovery.run import Run
@@ -128,7 +128,7 @@ def test_a_worker_that_hangs_is_replaced(pool, tmp_path):
 
 def test_by_default_a_worker_hangs_where_it_takes_far_longer_than_usual(pool, monkeypatch):
     made = pool()
-    monkeypatch.setattr(ray_pool, "GUARD_FLOOR", 0.5)
+    monkeypatch.setattr(pace, "GUARD_FLOOR", 0.5)
     results(made, [Job(n, seconds=0.001) for n in range(50)])
     results(made, [Job(0, seconds=0.05)])
     assert made.load().lost == 0

@@ -34,6 +34,8 @@ _OWN_ENVIRONMENT = {
     "RAY_raylet_start_wait_time_s": "120",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+# What answers at an address and is no Ray is asked for more than 40 s each time, and 20 times by default.
+_JOINED_ENVIRONMENT = {"RAY_NUM_REDIS_GET_RETRIES": "2"}
 _OPTIONS: Mapping[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
 
 
@@ -137,7 +139,7 @@ def join(address: str, workers: int | None, gpus_per_worker: float = 0.0) -> Clu
         address = os.environ.get("RAY_ADDRESS") or "auto"
     if address != "auto":
         _refuse_unreachable(address)
-    ray = _import(_ENVIRONMENT)
+    ray = _import({**_ENVIRONMENT, **_JOINED_ENVIRONMENT})
     error = _connect(ray, address=address)
     if error is not None:
         raise ValueError(_explain(address, error)) from None

@@ -1,6 +1,6 @@
 """A pool of persistent Ray actors that may come and go: nothing is lost, and nothing comes back twice.
 
-Each unit comes back once. A worker that dies, or hangs, is replaced and its units go to others: the
+A worker that dies, or hangs, is replaced and its units go to others: the
 call that it was at counts as failed, the one behind it as never begun. From then on each unit of the failed call
 travels alone, so a unit that takes `ATTEMPTS` workers with it takes no others along; it comes back as a fault. How many
 units travel in a call follows their measured time, worker by worker; no result depends on it.
@@ -10,12 +10,13 @@ import pickle
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any
 
 from discovery.executors import Finished, Load, Works
+from discovery.executors.pace import Means, Pace
 from discovery.executors.queue import Queue
 from discovery.executors.ray_cluster import Cluster, first_line
 from discovery.executors.ray_worker import Actor
@@ -24,16 +25,6 @@ IN_FLIGHT = 2
 """Calls that a worker has at most: one that it works at, and one that spares it the wait for the next."""
 ATTEMPTS = 3
 """Workers that a unit may take with it."""
-CALL_SECONDS = 0.1
-"""What a call should take, so that its way does not count."""
-CALL_SECONDS_A_WORKER = 0.0005
-"""More of it a worker where there are many: what the driver spends on a call, with room to spare."""
-GUARD_FACTOR = 100.0
-"""A worker hangs where a unit takes this many times the median of its sort,"""
-GUARD_FLOOR = 300.0
-"""but never before so many seconds,"""
-GUARD_FIRST = 3600.0
-"""nor before these where no unit of its sort has come back."""
 PATIENCE = 10.0
 """Seconds that the first worker that is ready waits for the others to begin with it."""
 NOBODY = 600.0
@@ -63,7 +54,7 @@ class _Worker:
     joined: float
     calls: deque[_Call] = field(default_factory=deque)
     busy: float = 0.0
-    means: dict[type, float] = field(default_factory=dict)  # seconds of a unit, by sort
+    means: Means = field(default_factory=dict)
 
 
 class RayPool:
@@ -81,15 +72,15 @@ class RayPool:
     ) -> None:
         self._cluster, self._ray = cluster, cluster.ray
         self._make = self._ray.cloudpickle.dumps(make)
-        self._guard, self._nobody = guard, nobody
+        self._pace, self._nobody = Pace(guard), nobody
         self._waiting: Queue[_Task] = Queue()
         self._finished: deque[Finished] = deque()
         self._calls: dict[Any, _Worker] = {}  # by the reference of the call
-        self._joining: dict[Any, Any] = {}  # actors by the reference of their start
+        # actors by the reference of their start, with that of a call that says that they have a place
+        self._joining: dict[Any, tuple[Any, Any]] = {}
         self._workers: dict[_Worker, None] = {}
         # those that may take a call, by the calls that they have: a set that keeps its order
         self._free: tuple[dict[_Worker, None], ...] = tuple({} for _ in range(IN_FLIGHT))
-        self._times: dict[type, deque[float]] = {}
         self._kinds: set[str] = set()
         self._failed_starts = 0
         self._lost, self._repeated, self._waited = 0, 0, 0.0
@@ -108,12 +99,14 @@ class RayPool:
         Raises:
             ValueError: workers can't import what they need or make their evaluator, or there is no place for one.
         """
-        first = None
-        while first is None or (len(self._workers) < self._wanted and time.monotonic() - first < PATIENCE):
+        with self._reachable():
             self._tend()
-            self._collect()
-            if self._workers and first is None:
-                first = time.monotonic()
+            first = time.monotonic()
+            while not self._workers or (len(self._workers) < self._wanted and time.monotonic() - first < PATIENCE):
+                if not self._workers:
+                    first = time.monotonic()
+                self._collect()
+                self._tend()
 
     def submit(self, unit: Any, first: bool = False) -> None:
         """Takes a unit; `first` puts it before those that wait."""
@@ -125,11 +118,12 @@ class RayPool:
         Raises:
             ValueError: workers can't be replaced, or raise what is no fault of a unit.
         """
-        self._feed()  # before what is finished is looked at: whoever is ready must not wait for that
-        while not self._finished:
-            self._tend()
-            self._feed()
-            self._collect()
+        with self._reachable():
+            self._feed()  # before what is finished is looked at: whoever is ready must not wait for that
+            while not self._finished:
+                self._tend()
+                self._feed()
+                self._collect()
         return self._finished.popleft()
 
     def load(self) -> Load:
@@ -155,6 +149,17 @@ class RayPool:
         self._joining.clear()
         self._cluster.close()
 
+    @contextmanager
+    def _reachable(self) -> Iterator[None]:
+        """What is no worker's fault is one of Ray itself."""
+        try:
+            yield
+        except self._ray.exceptions.RayError as error:
+            raise ValueError(
+                f"Ray must stay within reach on {self._cluster.place}, got {_reason(error)}; see whether it still "
+                f"runs, then resume: all that is merged is kept"
+            ) from None
+
     # --- workers come and go -------------------------------------------------------------------------------------
 
     def _tend(self) -> None:
@@ -167,14 +172,15 @@ class RayPool:
             self._lose(worker, f"no result within {now - worker.calls[0].began:,.0f} s")
         self._wanted = self._cluster.wanted
         there = len(self._workers) + len(self._joining)
-        for ref in list(self._joining)[: max(0, there - self._wanted)]:
-            self._ray.kill(self._joining.pop(ref))  # where the cluster has shrunk, none waits for a place for ever
+        for ref in list(reversed(self._joining))[: max(0, there - self._wanted)]:
+            self._ray.kill(self._joining.pop(ref)[0])  # where the cluster has shrunk, none waits for a place for ever
         for _ in range(self._wanted - there):
             actor = self._cluster.hire(Actor)
-            self._joining[actor.start.remote(sys.path, self._make)] = actor
+            here = actor.here.remote()
+            self._joining[actor.start.remote(sys.path, self._make)] = actor, here
         if self._workers:
             self._alone_since = now
-        elif now - self._alone_since > self._nobody:
+        elif now - self._alone_since > self._nobody and not self._has_place():
             raise ValueError(
                 f"a worker must find a place within {self._nobody:.0f} s ({self._cluster.needs}), got none on "
                 f"{self._cluster.place} with room for {self._cluster.room}; ask for less, add machines, or wait until "
@@ -184,20 +190,19 @@ class RayPool:
         mixed = (f"workers are of several kinds, bits may differ: {'; '.join(sorted(self._kinds))}",) if several else ()
         self._remarks = self._cluster.remarks() + mixed
 
+    def _has_place(self) -> bool:
+        """Whether a worker is about to be ready, as long as that may take."""
+        return bool(self._ray.wait([here for _, here in self._joining.values()], timeout=0)[0])
+
     def _hangs(self, worker: _Worker, now: float) -> bool:
         if not worker.calls:
             return False
         call = worker.calls[0]
-        limit = self._guard
-        if limit is None:
-            times = self._times.get(type(call.tasks[0].unit))
-            usual = GUARD_FACTOR * median(times) * len(call.tasks) if times else GUARD_FIRST
-            limit = max(GUARD_FLOOR, usual)
-        return now - call.began > limit
+        return now - call.began > self._pace.limit(type(call.tasks[0].unit), len(call.tasks))
 
     def _join(self, ref: Any) -> None:
         """Takes in a worker that is ready, or notes that it could not start."""
-        actor = self._joining.pop(ref)
+        actor, _ = self._joining.pop(ref)
         try:
             kind = self._ray.get(ref)
         except self._ray.exceptions.RayTaskError as error:
@@ -279,22 +284,14 @@ class RayPool:
                 self._free[len(worker.calls)][worker] = None
 
     def _portion(self, worker: _Worker) -> list[_Task]:
-        """The next units for a worker: of one sort, as many as fill a call, and no more than its share of all."""
-        waiting = self._waiting
-        head = waiting.head()
+        """The next units for a worker, of one sort; what has failed before travels alone."""
+        waiting, head = self._waiting, self._waiting.head()
         sort = type(head.unit)
-        seconds = worker.means.get(sort) or self._mean(sort)
-        call = max(CALL_SECONDS, CALL_SECONDS_A_WORKER * len(self._workers))
-        most = 1 if head.failures or not seconds else max(1, round(call / seconds))
-        most = min(most, -(-len(waiting) // len(self._workers)))
+        most = 1 if head.failures else self._pace.portion(sort, worker.means, len(waiting), len(self._workers))
         tasks = [waiting.take()]
         while len(tasks) < most and type(waiting.head().unit) is sort and not waiting.head().failures:
             tasks.append(waiting.take())
         return tasks
-
-    def _mean(self, sort: type) -> float | None:
-        times = self._times.get(sort)
-        return sum(times) / len(times) if times else None
 
     def _collect(self) -> None:
         """Waits a moment for results, and takes all that are there."""
@@ -334,16 +331,11 @@ class RayPool:
         self._take(worker, call, results)
 
     def _take(self, worker: _Worker, call: _Call, results: list[tuple[Any, float]]) -> None:
-        sort = type(call.tasks[0].unit)
-        times = self._times.setdefault(sort, deque(maxlen=101))
         for task, (result, seconds) in zip(call.tasks, results, strict=True):
             self._finished.append(Finished(task.unit, result, seconds))
         spent = sum(seconds for _, seconds in results)
-        mean = spent / len(results)
-        times.append(mean)
-        known = worker.means.get(sort, mean)
-        worker.means[sort] = known + 0.2 * (mean - known)
         worker.busy += spent
+        self._pace.note(type(call.tasks[0].unit), worker.means, spent / len(results))
 
 
 def _unusable(error: BaseException) -> BaseException:

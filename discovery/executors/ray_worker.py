@@ -14,6 +14,9 @@ from evaluators.processor import processor
 class Actor:
     """A worker in a process of its own."""
 
+    def here(self) -> None:
+        """Says that it has a place."""
+
     def start(self, folders: list[str], make: bytes) -> str:
         """Makes the worker, warms it up, and returns the kind of machine that it is on."""
         # modules lie where they do for the driver: a task in the user's folder, on a cluster in one that is shared

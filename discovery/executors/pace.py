@@ -1,0 +1,55 @@
+"""How long units take: how many of them travel in a call, and when a worker counts as hung. No result depends on it."""
+
+from collections import deque
+from statistics import fmean, median
+
+CALL_SECONDS = 0.1
+"""What a call should take, so that its way does not count."""
+CALL_SECONDS_A_WORKER = 0.001
+"""More of it a worker where there are many: the driver spends a third of a millisecond on a call."""
+GUARD_FACTOR = 100.0
+"""A worker hangs where a unit takes this many times the median of its sort,"""
+GUARD_FLOOR = 300.0
+"""but never before so many seconds,"""
+GUARD_FIRST = 3600.0
+"""nor before these where no unit of its sort has come back."""
+_RECENT = 101
+
+Means = dict[type, float]
+"""Seconds that a unit takes one worker, by sort."""
+
+
+class Pace:
+    """The times of recent units, by sort; a unit's sort is its type.
+
+    Args:
+        guard: seconds without a result after which a worker counts as hung; None means by what units have taken.
+    """
+
+    def __init__(self, guard: float | None = None) -> None:
+        self._guard = guard
+        self._times: dict[type, deque[float]] = {}
+
+    def note(self, sort: type, own: Means, seconds: float) -> None:
+        """Takes note of a call: the mean seconds of its units, for all and in the worker's own means."""
+        self._times.setdefault(sort, deque(maxlen=_RECENT)).append(seconds)
+        known = own.get(sort, seconds)
+        own[sort] = known + 0.2 * (seconds - known)
+
+    def portion(self, sort: type, own: Means, waiting: int, workers: int) -> int:
+        """Returns how many units a worker gets: as many as fill a call, and no more than its share of what waits.
+
+        By the worker's own time: so a slow one does not keep the others waiting for the end of a batch.
+        """
+        seconds = own.get(sort) or (fmean(self._times[sort]) if sort in self._times else None)
+        if not seconds:
+            return 1
+        call = max(CALL_SECONDS, CALL_SECONDS_A_WORKER * workers)
+        return min(max(1, round(call / seconds)), -(-waiting // workers))
+
+    def limit(self, sort: type, units: int) -> float:
+        """Returns the seconds after which a call of so many units hangs."""
+        if self._guard is not None:
+            return self._guard
+        times = self._times.get(sort)
+        return max(GUARD_FLOOR, GUARD_FACTOR * median(times) * units if times else GUARD_FIRST)
