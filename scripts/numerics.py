@@ -28,7 +28,7 @@ from evaluators.numerics import DOMAIN, textbook
 from evaluators.numerics.fit import Code
 from evaluators.numerics.judge import Judge, drawn
 from evaluators.numerics.structure import read
-from evaluators.numerics.targets import Target, target_of
+from evaluators.numerics.targets import Target, chebyshev, target_of
 from evaluators.numerics.verify import METHOD, Verified, verify
 from primitives.graph import Graph
 
@@ -128,9 +128,9 @@ def float32_errors(program: str, target: Target, chunk: int = 1 << 22) -> tuple[
 def _series(target: Target) -> Any:
     """The target in float64, to about 1e-15: a Chebyshev series through values of mpmath."""
     low, high = target.ends
-    return np.polynomial.Chebyshev.interpolate(
-        lambda x: np.array([float(target.exact(v)) for v in np.atleast_1d(x)]), 40, domain=(low, high)
-    )
+    nodes = chebyshev(low, high, 40)
+    values = np.array([float(target.exact(x)) for x in nodes.tolist()])
+    return np.polynomial.Chebyshev.fit(nodes, values, 39, domain=(low, high))
 
 
 def float32_times(programs: dict[str, Any], size: int = 1 << 16, seconds: float = 2.0) -> dict[str, float]:
@@ -193,21 +193,18 @@ def _page(
 ) -> list[str]:
     machine = describe()
     where = f"max {target.metric} error of {target.name} on {target.interval}, exact arithmetic"
-    lines = [
-        "# Numeric functions",
-        "",
-        f"`python scripts/numerics.py WORK` on {datetime.date.today()}, {machine['cpu']}: {len(runs)} seeds of "
-        f"`pride run {source} --budget {budget} --workers {workers}`, each from nothing but `y = x`.",
-        "",
+    head = (
+        f"`python scripts/numerics.py WORK` on {datetime.date.today()}, {machine['processor']}: {len(runs)} seeds of "
+        f"`pride run {source} --budget {budget} --workers {workers}`, each from nothing but `y = x`."
+    )
+    metric = (
         f"All figures: {where}, operations on constants alone not counted. Verified apart from the fit: {METHOD}. "
         f"Textbook errors are of best approximations on 400 Chebyshev nodes. *Random* is random search with as many "
-        f"evaluations. *Published* are the evolved programs of Real et al. 2023.",
-        "",
-        "| operations | textbook | its form | "
-        + " | ".join(f"seed {i}" for i in range(len(runs)))
-        + " | random, best seed | published |",
-        "|---|---|---|" + "---|" * (len(runs) + 2),
-    ]
+        f"evaluations. *Published* are the evolved programs of Real et al. 2023."
+    )
+    names = ["operations", "textbook", "its form", *(f"seed {i}" for i in range(len(runs))), "random, best seed"]
+    names.append("published")
+    lines = ["# Numeric functions", "", head, "", metric, "", f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for operations in range(1, 15):
         form = textbook.best(target, operations)
         published = PUBLISHED.get(operations) if source == "exp2" else None
@@ -225,15 +222,12 @@ def _page(
         )
     graphs = [canonical_graph(text, DOMAIN) for front in fronts for _, text in front.values()]
     rate = speed(config, graphs)
-    lines += [
-        "",
+    told = (
         f"Stage 0 fits {rate['rate']:,.0f} programs a second and core, of {rate['operations']:.1f} operations on "
-        f"average; that is {rate['ratio']:.2f} times the arithmetic of its least-squares steps alone (values, "
-        f"Jacobian, Gram matrix, solution).",
-        "",
-        "## Programs",
-        "",
-    ]
+        f"average; its time is {rate['ratio']:.2f} times that of the arithmetic of its least-squares steps (values, "
+        f"Jacobian, Gram matrix, solution)."
+    )
+    lines += ["", told, "", "## Programs", ""]
     counts = sorted({operations for front in fronts for operations in front})
     best = {k: min((f[k] for f in fronts if k in f), key=lambda found: found[0].error) for k in counts}
     for operations, (found, text) in best.items():
@@ -263,16 +257,12 @@ def _float32(work: Path, budget: str, workers: int, target: Target) -> list[str]
     times = float32_times(functions | {"jnp.exp2": jnp.exp2})
     texts = {f"found, {row['operations']} operations": row["program"] for row in rows}
     texts |= {f"minimax polynomial of degree {d}": text for d, text in polynomials.items()}
-    lines = [
-        "## In float32",
-        "",
-        f"`configs/exp2_float32.yaml`, {budget} on {workers} workers, seed 0: errors in units in the last place, jitted "
-        f"by JAX, over every normal float32 of {target.interval}; nanoseconds an entry of 65,536, all measured in turns "
-        f"in one process.",
-        "",
-        "| function | ULP, all float32 | ns an entry |",
-        "|---|---|---|",
-    ]
+    told = (
+        f"`configs/exp2_float32.yaml`, {budget} on {workers} workers, seed 0. Errors in units in the last place of the "
+        f"function jitted by JAX, over every normal float32 of {target.interval}; nanoseconds an entry of 65,536, all "
+        f"measured in turns in one process."
+    )
+    lines = ["## In float32", "", told, "", "| function | ULP, all float32 | ns an entry |", "|---|---|---|"]
     for name, text in texts.items():
         worst, count = float32_errors(text, target)
         lines.append(f"| {name} | {worst:.3f} ({count:,} numbers) | {times[name]:.3f} |")

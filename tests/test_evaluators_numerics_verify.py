@@ -20,7 +20,8 @@ EXP2 = target_of("exp2", None, None)
 
 def brute_force(canonical, target, points=200_000) -> float:
     """The largest error on a dense grid in float64."""
-    x = np.linspace(*target.ends, points)
+    low, high = target.ends
+    x = np.linspace(low, high, points)
     found, _, _ = values(canonical, DOMAIN.vocabulary, Layout(((points,),)), {"x": x}, ())
     wanted = np.exp2(x)
     error = np.abs(found[canonical.outputs[0]] - wanted)

@@ -12,6 +12,7 @@ References:
     Levenberg 1944; Marquardt 1963; Nocedal and Wright 2006, Numerical Optimization, chapter 10.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,16 @@ from evaluators.numerics.terms import OPERATIONS, Structure
 
 _DAMPING = 1e-2
 """Damping at the start."""
+_LEAST = 1e-26
+"""Least damping of single starts."""
+_FRACTION = 0.1
+"""Part of a step over which the second derivative is taken."""
+_BENT = 0.75
+"""Longest acceleration, in units of the step."""
+_GAIN = 1e-3
+"""Relative gain of a step below which no more is taken."""
+_REFUSALS = 12
+"""Steps refused one after the other before a start is given up."""
 _FLOOR = 1e-15
 """Least damping: keeps a Gram matrix that has lost its rank solvable."""
 
@@ -222,7 +233,7 @@ def least_squares(
 
 
 def polished(code: Code, constants: np.ndarray, sample: Sample, steps: int) -> np.ndarray:
-    """Takes Levenberg-Marquardt steps from one start by orthogonal factors, which the Gram matrix is too coarse for.
+    """Takes steps from one start that follow narrow valleys, which the Gram matrix is too coarse for.
 
     Args:
         code: the structure.
@@ -230,31 +241,75 @@ def polished(code: Code, constants: np.ndarray, sample: Sample, steps: int) -> n
         sample: the target.
         steps: number of steps at most.
     """
-    residuals, jacobian = code.residuals(constants[None], sample)
-    cost, damping = squares(residuals)[0], 1e-6
-    slots = code.slots
+
+    def look(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        residuals, jacobian = code.residuals(at[None], sample)
+        return residuals[0], jacobian[0]
+
+    return descend(constants, look, np.add, steps)
+
+
+def descend(
+    constants: Any,
+    look: Callable[[Any], tuple[np.ndarray, np.ndarray]],
+    move: Callable[[Any, np.ndarray], Any],
+    steps: int,
+    damping: float = 1e-6,
+    is_enough: Callable[[np.ndarray], bool] = lambda residuals: False,
+) -> Any:
+    """Lowers the sum of squares by Levenberg-Marquardt steps with geodesic acceleration.
+
+    A step is v + a / 2, where v solves the damped linear problem for the residuals and a for their second derivative
+    along v: the constants of good approximations lie in valleys that are narrow and bent, through which straight steps
+    crawl.
+
+    Args:
+        constants: the start, of whatever `move` moves.
+        look: residuals (N,) and Jacobian (slots, N) at constants.
+        move: constants after a change (slots,).
+        steps: steps at most.
+        damping: damping at the start, in units of the largest singular value squared.
+        is_enough: whether residuals are good enough.
+
+    References:
+        Transtrum and Sethna 2012, Improvements to the Levenberg-Marquardt algorithm for nonlinear least-squares
+        minimization.
+    """
+    residuals, jacobian = look(constants)
+    cost = _mean_square(residuals)
     for _ in range(steps):
-        length = np.sqrt(np.einsum("pn,pn->p", jacobian[0], jacobian[0]))
-        if not (np.isfinite(length).all() and np.isfinite(cost)):
+        if not (np.isfinite(jacobian).all() and 0.0 < cost < np.inf) or is_enough(residuals):
             break
+        length = np.abs(jacobian).max(axis=1)
         length[length == 0.0] = 1.0
-        rows = np.vstack(((jacobian[0] / length[:, None]).T, np.eye(slots) * damping**0.5))
-        right = np.concatenate((residuals[0], np.zeros(slots)))
         try:
-            change = np.linalg.lstsq(rows, right, rcond=None)[0] / length
+            left, singular, right = np.linalg.svd((jacobian / length[:, None]).T, full_matrices=False)
         except np.linalg.LinAlgError:
             break
-        tried = constants - change
-        new_residuals, new_jacobian = code.residuals(tried[None], sample)
-        new_cost = squares(new_residuals)[0]
-        if new_cost < cost:
-            gain = 1.0 - new_cost / cost
-            constants, residuals, jacobian, cost = tried, new_residuals, new_jacobian, new_cost
-            damping = max(damping * 0.1, 1e-24)
-            if gain < 1e-3:
+        for _ in range(_REFUSALS):
+            factors = singular / (singular * singular + damping * singular[0] ** 2)
+            solve = (right.T * factors / length[:, None]) @ left.T
+            v = -(solve @ residuals)
+            along, _ = look(move(constants, _FRACTION * v))
+            bend = 2.0 / _FRACTION * ((along - residuals) / _FRACTION - v @ jacobian)
+            a = -(solve @ bend)
+            is_straight = np.linalg.norm(a * length) < _BENT * np.linalg.norm(v * length)  # False for NaN too
+            tried = move(constants, v + 0.5 * a)
+            new, slopes = look(tried)
+            new_cost = _mean_square(new)
+            if is_straight and new_cost < cost:
                 break
+            damping = max(damping, _LEAST) * 5.0
         else:
-            damping *= 16.0
-            if damping > 1.0:
-                break
+            break
+        gain = 1.0 - new_cost / cost
+        constants, residuals, jacobian, cost = tried, new, slopes, new_cost
+        if gain < _GAIN and damping < 1e-13:
+            break
+        damping = max(damping * 0.04, _LEAST)
     return constants
+
+
+def _mean_square(residuals: np.ndarray) -> float:
+    cost = float(residuals @ residuals) / len(residuals)
+    return cost if np.isfinite(cost) else np.inf

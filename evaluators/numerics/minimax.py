@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evaluators.numerics import double_double as dd
-from evaluators.numerics.fit import Code
+from evaluators.numerics.fit import Code, descend
 from evaluators.numerics.terms import OPERATIONS, Structure
 
 _PRIMITIVES = {
@@ -34,6 +34,8 @@ _PRIMITIVES = {
 }
 EXACT_BELOW = 1e-11
 """Errors below this are found in double-double arithmetic: rounding in float64 would be 1e-4 of them and more."""
+_DAMPING = 1e-14
+"""Damping at the start of the least squares that go before: they begin near a minimum."""
 _GAIN = 1e-3
 """Relative gain of a step below which no more is taken."""
 _ROUNDED = 1.02
@@ -128,6 +130,18 @@ def level(
     Returns:
         The constants and the largest |residual|.
     """
+
+    def look(at: dd.Pair) -> tuple[np.ndarray, np.ndarray]:
+        return residuals(at), jacobian(at)
+
+    def move(at: dd.Pair, change: np.ndarray) -> dd.Pair:
+        return dd.add(at, (change, np.zeros_like(change)))
+
+    def alternates(held: np.ndarray) -> bool:
+        return len(_turns(held)) >= len(constants[0])
+
+    if steps and len(constants[0]):  # least squares, until there is something to exchange
+        constants = descend(constants, look, move, 2 * steps, _DAMPING, alternates)
     held = residuals(constants)
     error = largest(held)
     weights = np.ones_like(held)
@@ -144,7 +158,7 @@ def level(
             break
         length, gain = 1.0, 0.0
         while length > _SHORTEST:
-            tried = dd.add(constants, (length * change, np.zeros_like(change)))
+            tried = move(constants, length * change)
             new = residuals(tried)
             gain = 1.0 - largest(new) / error
             if gain > 0.0:
@@ -161,10 +175,15 @@ def largest(residuals: np.ndarray) -> float:
     return float(np.abs(residuals).max()) if np.isfinite(residuals).all() else np.inf
 
 
+def _turns(residuals: np.ndarray) -> np.ndarray:
+    """Places where the sign changes."""
+    return np.flatnonzero(np.signbit(residuals[1:]) != np.signbit(residuals[:-1])) + 1
+
+
 def _exchange(residuals: np.ndarray, jacobian: np.ndarray) -> np.ndarray | None:
     """The change that levels p + 1 alternating extrema; None where there are fewer, or they are levelled by none."""
     slots = len(jacobian)
-    turns = np.flatnonzero(np.signbit(residuals[1:]) != np.signbit(residuals[:-1])) + 1
+    turns = _turns(residuals)
     if len(turns) < slots or not np.isfinite(jacobian).all():
         return None
     size = np.abs(residuals)

@@ -93,8 +93,8 @@ class Options(BaseModel):
     stages: tuple[Stage, ...] = Field(
         default=(
             Stage(name="quick", starts=10, steps=10, kept=2),
-            Stage(name="firm", starts=10, steps=20, kept=2, polish=30),
-            Stage(name="minimax", starts=20, steps=30, kept=2, polish=100, minimax=12),
+            Stage(name="firm", starts=8, steps=15, kept=1, polish=20),
+            Stage(name="minimax", starts=12, steps=20, kept=2, polish=40, minimax=30),
         ),
         description="from cheap to costly; a program below the hurdle of a stage stops there",
         min_length=1,
