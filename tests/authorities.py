@@ -194,6 +194,16 @@ def signed_root(lr: float, decay: float = 0.013) -> Callable[..., Any]:
     return step
 
 
+def cube_root(lr: float, decay: float = 0.0) -> Callable[..., Any]:
+    """Cube roots of the entries of the gradient, bounded in their norm."""
+
+    def step(w, g, state):
+        roots = np.sign(g) * np.abs(g) ** (1 / 3)
+        return np.sqrt(lr) * roots * min(1.0, 3.0 / np.linalg.norm(roots)) + lr * decay * w, []
+
+    return step
+
+
 def lion_k(lr: float) -> Callable[..., Any]:
     """Lion-K of Chen et al. 2024 with the l2 norm, whose gradient is c / |c|."""
 
@@ -767,6 +777,7 @@ AUTHORITIES = {
         "NumPy, from the authors' code", lambda lr: by_hand(decayed(cautious(lr, 2), lr, 0.01), 2)
     ),
     "signed_root_momentum": Authority("NumPy, from its formulas", lambda lr: by_hand_joined(signed_root(lr))),
+    "cube_root_descent": Authority("NumPy, from its formulas", lambda lr: by_hand_joined(cube_root(lr))),
     "median_clipping_l2": Authority("NumPy, from the paper", lambda lr: by_hand_joined(median_by_length(lr))),
     "median_clipping": Authority("NumPy, from the paper", lambda lr: by_hand(median(lr), 1)),
     "exponentiated_gradient": Authority("NumPy, from the paper", lambda lr: by_hand(exponentiated(lr), 0)),
@@ -830,6 +841,7 @@ DECAYED = {
     "lion": of_optax("optax.lion", lambda lr: optax.lion(lr, weight_decay=0.2)),
     "lars": of_optax("optax.lars", lambda lr: optax.lars(lr, weight_decay=0.2)),
     "signed_root_momentum": Authority("NumPy, from its formulas", lambda lr: by_hand_joined(signed_root(lr, 0.2))),
+    "cube_root_descent": Authority("NumPy, from its formulas", lambda lr: by_hand_joined(cube_root(lr, 0.2))),
     "lamb": of_optax("optax.lamb", lambda lr: optax.lamb(lr, weight_decay=0.2)),
     "lion_k_l2": Authority("NumPy", lambda lr: by_hand_joined(decayed(lion_k(lr), lr, 0.2))),
     "cautious_lion": Authority("NumPy", lambda lr: by_hand(decayed(cautious(lr, 1), lr, 0.2), 1)),

@@ -63,7 +63,7 @@ WHOLE = {
     *("polyak_sgd", "ali_g", "mom_sps", "alr_smag", "sania_adagrad", "sania_adam"),
     *("mars", "gravity", "adafactor", "sgdp", "adamp", "riemannian_adam_sphere"),
     *("sophia", "adahessian", "oasis"),
-    *("lion_k_nuclear", "psgd_kron", "signed_root_momentum"),
+    *("lion_k_nuclear", "psgd_kron", "signed_root_momentum", "cube_root_descent"),
 }
 """Rules that see whole tensors, keep a number for the model or are given more than gradients: nothing is joined."""
 
