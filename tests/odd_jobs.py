@@ -42,6 +42,22 @@ class OddJobs:
         return Finished(unit, (unit.number, os.getpid()), time.perf_counter() - began)
 
 
+class Choosy(OddJobs):
+    """Starts once, and again only where a file says that the door is open.
+
+    Args:
+        folder: where it leaves a note that it has been there.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+
+    def warm_up(self) -> None:
+        """Refuses where another has started."""
+        if _was_here(str(self._folder / "first")) and not (self._folder / "open").exists():
+            raise ValueError("the door is shut")
+
+
 def _was_here(grave: str) -> bool:
     if not grave:
         return False

@@ -132,9 +132,6 @@ def test_wrong_usage_ends_with_2(pride, args):
         (["run", "toy.yaml", "--set", "batch=0"], "batch must be an integer from 1 to"),
         (["run", "toy.yaml", "--set", "bach=8"], "unknown key 'bach'; did you mean 'batch'?"),
         (["run", "toy.yaml", "--set", "start=[sgdd]"], "sgd"),
-        (["run", "toy.yaml", "--address", "head"], "an address must be HOST:PORT of a cluster's head, or auto, got 'h"),
-        (["run", "toy.yaml", "--address", "127.0.0.1:1"], "a Ray cluster must run at 127.0.0.1:1, got: Connection ref"),
-        (["run", "toy.yaml", "--gpus-per-worker", "1.5"], "gpus_per_worker must be a share from 0 to 1 or a whole num"),
         (["run", "toy.yaml", "--set", "domain=toyy"], "a domain must be one of"),
         (["resume", "nowhere"], "nowhere"),
         (["resume", "nowhere", "--budget", "soon"], "budget must be"),
@@ -160,6 +157,23 @@ def test_a_users_error_is_one_line_and_ends_with_1(pride, args, words):
     assert err.startswith("pride: ")
     assert err.count("\n") == 1
     assert words in err
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--address", "head"], "an address must be HOST:PORT of a cluster's head, or auto, got 'head'"),
+        (["--address", "127.0.0.1:1"], "a Ray cluster must run at 127.0.0.1:1, got: Connection refused"),
+        (["--gpus-per-worker", "1.5"], "gpus_per_worker must be a share from 0 to 1 or a whole number, got 1.5"),
+    ],
+)
+def test_a_place_where_no_worker_can_be_is_told_and_leaves_no_run(pride, args, words):
+    status, out, err = pride("run", "toy.yaml", "--out", "a", *args)
+    assert (status, out) == (1, "")
+    told, error = err.splitlines()
+    assert told == "run folder: a"
+    assert error.startswith(f"pride: {words}")
+    assert not Path("a").exists()
 
 
 def test_traceback_shows_where_an_error_came_up(pride, monkeypatch):
@@ -381,7 +395,7 @@ def test_a_run_is_made_shown_resumed_and_exported(pride):
     resumed = json.loads(out)
     assert pride("run", "toy.yaml", "--budget", "640", "--workers", "1", "--out", "b")[0] == 0
     whole = json.loads(pride("show", "b", "--json")[1])
-    timed = ("seconds", "seconds_by_part")
+    timed = ("seconds", "seconds_by_part", "workers")
     assert {k: v for k, v in resumed.items() if k not in timed} == {k: v for k, v in whole.items() if k not in timed}
 
 

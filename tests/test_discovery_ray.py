@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from odd_jobs import Job, OddJobs
+from odd_jobs import Choosy, Job, OddJobs
 from runs import configuration, contents, execute
 
 from archive.store import Store
@@ -28,9 +28,9 @@ SETTINGS = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_raylet_start_wait_time_s": "120",
-    # a machine that went away is missed after 15 s by default
+    # a machine that went away is missed after 15 s by default; one that only answers slowly must not be
     "RAY_health_check_period_ms": "500",
-    "RAY_health_check_timeout_ms": "500",
+    "RAY_health_check_timeout_ms": "10000",
     "RAY_health_check_failure_threshold": "3",
     "RAY_health_check_initial_delay_ms": "0",
     # workers find Pride where this process does
@@ -159,7 +159,8 @@ def test_how_many_units_travel_together_follows_their_time(pool, monkeypatch):
     assert min(made.load().busy) > 0.1
 
 
-def test_machines_come_and_go_and_are_told(cluster, pool):
+def test_machines_come_and_go_and_are_told(cluster, pool, monkeypatch):
+    monkeypatch.setattr(ray_pool, "PATIENCE", 1.0)
     made = pool(3)
     assert made.workers == 2, "the third has no place"
     assert made.load().wanted == 3
@@ -183,6 +184,24 @@ def test_machines_come_and_go_and_are_told(cluster, pool):
         results(made, jobs)
     assert made.workers == 2
     assert made.load().lost >= 1
+
+
+def test_a_machine_that_is_no_good_is_told_and_does_not_end_what_is_at_work(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_pool, "PATIENCE", 1.0)
+    made = RayPool(join(cluster.address, 2), partial(Choosy, str(tmp_path)))
+    try:
+        made.warm_up()
+        assert made.workers == 1
+        results(made, [Job(n, seconds=0.02) for n in range(60)])
+        assert made.load().remarks == ("a worker could not start: the door is shut",)
+        (tmp_path / "open").touch()
+        until = time.monotonic() + 120.0
+        while made.workers < 2 and time.monotonic() < until:
+            results(made, [Job(n, seconds=0.02) for n in range(60)])
+        results(made, [Job(n, seconds=0.02) for n in range(120)])
+        assert made.load().remarks == ()
+    finally:
+        made.close()
 
 
 @pytest.mark.slow

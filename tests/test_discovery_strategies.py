@@ -126,7 +126,7 @@ class Newest:
 def test_a_strategy_of_the_users_own_is_named_by_its_module(tmp_path):
     held = execute(configuration(strategy={"name": f"{__name__}:Newest"}, budget=160), tmp_path / "run")
     assert len({row[2] for row in held["programs"]}) > 2
-    seen = json.loads(dict(held["state"])["population"])["strategy"]["seen"]
+    seen = json.loads(dict(held["state"])["population.0"])["strategy"]["seen"]
     assert 20 < seen <= 160
 
 
@@ -166,7 +166,7 @@ def test_regularized_evolution_lets_the_best_die_of_age():
 def test_in_a_run_the_population_is_the_last_scored_candidates(tmp_path):
     config = configuration(strategy={"name": "regularized_evolution", "population": 40})
     held = execute(config, tmp_path / "run")
-    alive = json.loads(dict(held["state"])["population"])["strategy"]
+    alive = json.loads(dict(held["state"])["population.0"])["strategy"]
     programs = {row[0] for row in held["programs"]}
     assert len(alive) == 40
     assert [id for id, _ in alive] == sorted(programs)[-40:], "known behaviours live too, failures do not"

@@ -7,6 +7,8 @@ CALL_SECONDS = 0.1
 """What a call should take, so that its way does not count."""
 CALL_SECONDS_A_WORKER = 0.001
 """More of it a worker where there are many: the driver spends a third of a millisecond on a call."""
+SHORTEST_CALL = 0.01
+"""Seconds under which work is not worth sharing: the candidates of a small batch are bred in one place."""
 GUARD_FACTOR = 100.0
 """A worker hangs where a unit takes this many times the median of its sort,"""
 GUARD_FLOOR = 300.0
@@ -37,7 +39,7 @@ class Pace:
         own[sort] = known + 0.2 * (seconds - known)
 
     def portion(self, sort: type, own: Means, waiting: int, workers: int) -> int:
-        """Returns how many units a worker gets: as many as fill a call, and no more than its share of what waits.
+        """Returns how many units a worker gets: as many as fill a call, or its share of what waits where that is less.
 
         By the worker's own time: so a slow one does not keep the others waiting for the end of a batch.
         """
@@ -45,7 +47,8 @@ class Pace:
         if not seconds:
             return 1
         call = max(CALL_SECONDS, CALL_SECONDS_A_WORKER * workers)
-        return min(max(1, round(call / seconds)), -(-waiting // workers))
+        share = max(-(-waiting // workers), round(SHORTEST_CALL / seconds))
+        return min(max(1, round(call / seconds)), share, waiting)
 
     def limit(self, sort: type, units: int) -> float:
         """Returns the seconds after which a call of so many units hangs."""

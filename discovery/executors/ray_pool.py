@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from discovery.executors import Finished, Load, Works
@@ -31,6 +32,9 @@ NOBODY = 600.0
 """Seconds after which a cluster that has no place for a single worker is an error."""
 _TICK = 1.0
 _FAILED_STARTS = 5
+"""Workers that die at their start, where none is at work, before that is an error."""
+_LONGEST_PAUSE = 60.0
+"""Seconds before the next is asked for, after some that could not start."""
 
 
 @dataclass(eq=False, slots=True)
@@ -82,7 +86,8 @@ class RayPool:
         # those that may take a call, by the calls that they have: a set that keeps its order
         self._free: tuple[dict[_Worker, None], ...] = tuple({} for _ in range(IN_FLIGHT))
         self._kinds: set[str] = set()
-        self._failed_starts = 0
+        self._failed_starts, self._hire_from = 0, 0.0
+        self._trouble: tuple[str, ...] = ()  # why a worker could not start
         self._lost, self._repeated, self._waited = 0, 0, 0.0
         self._wanted, self._tended = 0, float("-inf")
         self._alone_since = time.monotonic()  # when the last worker was there
@@ -174,7 +179,7 @@ class RayPool:
         there = len(self._workers) + len(self._joining)
         for ref in list(reversed(self._joining))[: max(0, there - self._wanted)]:
             self._ray.kill(self._joining.pop(ref)[0])  # where the cluster has shrunk, none waits for a place for ever
-        for _ in range(self._wanted - there):
+        for _ in range(self._wanted - there if now >= self._hire_from else 0):
             actor = self._cluster.hire(Actor)
             here = actor.here.remote()
             self._joining[actor.start.remote(sys.path, self._make)] = actor, here
@@ -186,9 +191,10 @@ class RayPool:
                 f"{self._cluster.place} with room for {self._cluster.room}; ask for less, add machines, or wait until "
                 f"others leave, then resume"
             )
-        several = len(self._kinds) > 1
-        mixed = (f"workers are of several kinds, bits may differ: {'; '.join(sorted(self._kinds))}",) if several else ()
-        self._remarks = self._cluster.remarks() + mixed
+        self._remarks = self._cluster.remarks() + self._trouble
+        if len(self._kinds) > 1:
+            kinds = "; ".join(sorted(self._kinds))
+            self._remarks += (f"workers are of several kinds, bits may differ: {kinds}",)
 
     def _has_place(self) -> bool:
         """Whether a worker is about to be ready, as long as that may take."""
@@ -205,22 +211,25 @@ class RayPool:
         actor, _ = self._joining.pop(ref)
         try:
             kind = self._ray.get(ref)
-        except self._ray.exceptions.RayTaskError as error:
-            raise _unusable(_cause(error)) from None
         except self._ray.exceptions.RayError as error:
             self._ray.kill(actor)
-            if "failed to import" in str(error):
-                raise _unusable(ImportError(str(error).strip().splitlines()[-1])) from None
-            self._failed_starts += 1
-            self._lost += 1
-            if not self._workers and self._failed_starts >= _FAILED_STARTS:
-                raise ValueError(f"workers must start, got {_reason(error)}; try 1 worker") from None
+            self._refuse(error)
             return
-        self._failed_starts = 0
+        self._failed_starts, self._trouble = 0, ()
         self._kinds.add(kind)
         worker = _Worker(actor, time.monotonic())
         self._workers[worker] = None
         self._free[0][worker] = None
+
+    def _refuse(self, error: Exception) -> None:
+        """Notes that a worker could not start: the end where there is none, a remark where others are at work."""
+        self._lost += 1
+        self._failed_starts += 1
+        wrong = _wrong(error, self._ray)
+        if not self._workers and (wrong is not None or self._failed_starts >= _FAILED_STARTS):
+            raise wrong or ValueError(f"workers must start, got {_reason(error)}; try 1 worker") from None
+        self._trouble = (f"a worker could not start: {first_line(wrong or error)}",)
+        self._hire_from = time.monotonic() + min(_LONGEST_PAUSE, 2.0**self._failed_starts)
 
     def _lose(self, worker: _Worker, reason: str) -> None:
         """Gives up a worker; what it has finished counts, the rest goes to others."""
@@ -338,14 +347,20 @@ class RayPool:
         self._pace.note(type(call.tasks[0].unit), worker.means, spent / len(results))
 
 
-def _unusable(error: BaseException) -> BaseException:
-    """Why workers can't start, as the user's error."""
-    if isinstance(error, ImportError):
-        return ValueError(
-            f"workers must be able to import what this process does, got {error}; install the same packages on every "
-            f"machine of the cluster, or put your own modules into a folder that all of them see"
-        )
-    return error
+def _wrong(error: Exception, ray: ModuleType) -> BaseException | None:
+    """What is wrong with the start of a worker, as the user's error; None where it only died."""
+    if isinstance(error, ray.exceptions.RayTaskError):
+        cause = _cause(error)
+    elif "failed to import" in str(error):
+        cause = ImportError(str(error).strip().splitlines()[-1])
+    else:
+        return None
+    if not isinstance(cause, ImportError):
+        return cause
+    return ValueError(
+        f"workers must be able to import what this process does, got {cause}; install the same packages on every "
+        f"machine of the cluster, or put your own modules into a folder that all of them see"
+    )
 
 
 def _cause(error: Any) -> BaseException:
