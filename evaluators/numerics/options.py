@@ -6,6 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from evaluators.numerics.targets import DIGITS, Metric
 
+FLOAT64 = 15.0
+"""Digits that fits in float64 show."""
+BEYOND = 30.0
+"""Digits that double-double arithmetic shows."""
+
 
 class Stage(BaseModel):
     """A level of effort at which constants are fitted."""
@@ -70,7 +75,7 @@ class Options(BaseModel):
         description="real: the error of exact arithmetic; float32: that of the program run in float32, in ULP",
     )
     digits: float = Field(
-        default=30.0,
+        default=BEYOND,
         description="digits beyond which an approximation gets no better score",
         gt=0.0,
         le=float(DIGITS),
@@ -106,11 +111,11 @@ class Options(BaseModel):
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError(f"stages must be named once each, got {names}")
-        shown = max(15.0 if not any(stage.minimax for stage in self.stages) else 30.0, 0.0)
-        if self.arithmetic == "real" and self.digits > shown:
-            why = "float64 shows" if shown == 15.0 else "double-double arithmetic shows"
+        goes_beyond = any(stage.minimax for stage in self.stages)
+        if self.arithmetic == "real" and self.digits > (BEYOND if goes_beyond else FLOAT64):
+            what, most = ("double-double arithmetic", BEYOND) if goes_beyond else ("float64", FLOAT64)
+            more = "" if goes_beyond else ", or give a stage `minimax` steps, which go beyond"
             raise ValueError(
-                f"digits must be at most the {shown:g} that {why}, got {self.digits:g}; "
-                f"lower it{' or give a stage `minimax` steps, which go beyond float64' if shown == 15.0 else ''}"
+                f"digits must be at most the {most:g} that {what} shows, got {self.digits:g}; lower it{more}"
             )
         return self
