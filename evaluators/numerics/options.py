@@ -1,10 +1,10 @@
 """The section `evaluation` of a configuration in the domain of numeric functions."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from evaluators.numerics.targets import DIGITS, Metric
+from evaluators.numerics.targets import DIGITS, Metric, target_of
 
 FLOAT64 = 15.0
 """Digits that fits in float64 show."""
@@ -106,6 +106,13 @@ class Options(BaseModel):
         max_length=8,
     )
 
+    @field_validator("interval", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """In YAML a closed interval, [0, 1], is a list of two numbers."""
+        is_pair = isinstance(value, list | tuple) and len(value) == 2
+        return f"[{value[0]}, {value[1]}]" if is_pair else value
+
     @model_validator(mode="after")
     def _consistent(self) -> "Options":
         names = [stage.name for stage in self.stages]
@@ -118,4 +125,5 @@ class Options(BaseModel):
             raise ValueError(
                 f"digits must be at most the {most:g} that {what} shows, got {self.digits:g}; lower it{more}"
             )
+        target_of(self.target, self.interval, self.error)  # tried before a run begins
         return self
