@@ -246,6 +246,42 @@ def test_the_number_of_mutations_is_geometric_and_bounded() -> None:
     assert max(sizes(more=1.0, most=5)) == 5
 
 
+# --- dataflow ---------------------------------------------------------------------------------------------------------
+
+
+def only(way: str) -> dict[str, float]:
+    return dict.fromkeys(("insert", "bypass", "exchange", "rewire"), 0.0) | {way: 1.0, "most": 1}
+
+
+@pytest.mark.parametrize(("way", "sizes"), [("insert", {1}), ("bypass", {0}), ("exchange", {0}), ("rewire", {0})])
+def test_each_change_of_the_flow_touches_one_place(way: str, sizes: set[int]) -> None:
+    proposer = made("dataflow", **only(way))
+    for seed in range(200):
+        child = propose(proposer, ADAMW, seed)
+        assert len(child.statements) - len(ADAMW.statements) in sizes | {0}
+        kept = Counter(child.statements) & Counter(ADAMW.statements)
+        assert sum(kept.values()) >= len(ADAMW.statements) - 1
+
+
+def test_a_bypassed_operation_gives_way_to_an_argument() -> None:
+    for seed in range(50):
+        child = propose(made("dataflow", **only("bypass")), ADAMW, seed)
+        changed = [(old, new) for old, new in zip(ADAMW.statements, child.statements, strict=True) if old != new]
+        for old, new in changed:
+            assert (new.target, new.op) == (old.target, COPY)
+            assert new.args[0] in old.args
+
+
+def test_an_inserted_operation_reads_the_value_that_it_stands_on() -> None:
+    """y = f(g): the child computes f(op(g, ...)), or op(f(g), ...)."""
+    for seed in range(100):
+        child = propose(made("dataflow", **only("insert")), SGD, seed)
+        if len(child.statements) == 1:
+            continue
+        first, second = child.statements
+        assert (first == SGD.statements[0] and "update" in second.args) or first.target in second.args
+
+
 # --- constants --------------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from runs import configuration, contents, execute
+from scipy import stats
 
 from archive.descriptor import Descriptor
 from archive.elite import Elite
@@ -44,6 +45,18 @@ def batches_of(history):
         batches.append([Scored(id + place, score) for place, score in enumerate(scores)])
         id += len(scores)
     return batches
+
+
+def test_the_front_breeds_from_every_bin_of_the_first_axis_alike():
+    grid = grid_of(np.linspace(-1.0, 1.0, 60).tolist(), depth=6)
+    bins = {elite.id: grid.bins(elite.cell)[0] for elite in grid.elites()}
+    parents = load("front")(Options(name="front", tournament=1)).parents(grid, STARTS, np.random.default_rng(0), 5_000)
+    drawn = Counter(bins[parent] for parent in parents)
+    assert set(drawn) == set(bins.values())
+    assert stats.chisquare(list(drawn.values())).pvalue > 1e-3
+    best = {max((e for e in grid.elites() if bins[e.id] == one), key=grid.value).id for one in set(bins.values())}
+    keen = load("front")(Options(name="front", tournament=200)).parents(grid, STARTS, np.random.default_rng(0), 500)
+    assert set(keen) == best
 
 
 # --- every strategy ---------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numeric_programs import graph, program, random_program, text_of
-from scipy.optimize import approx_fprime
 
 from archive.evaluation import Status
 from discovery.settings import validate
@@ -16,6 +15,7 @@ from evaluators.forms import canonical_graph
 from evaluators.numerics import DOMAIN, textbook
 from evaluators.numerics import double_double as dd
 from evaluators.numerics.fit import Code, least_squares, polished
+from evaluators.numerics.float32 import UNIT, error32, rounded, sample32
 from evaluators.numerics.judge import Judge
 from evaluators.numerics.minimax import exact_residuals, minimax
 from evaluators.numerics.options import Options
@@ -198,9 +198,10 @@ def test_values_are_those_of_the_reference_and_the_jacobian_that_of_differences(
         fitted = program_of(Formula(formula.structure, tuple(constants.tolist())), FUNCTION)
         (y,), _ = step(canonical_graph(fitted, DOMAIN), DOMAIN.vocabulary, Layout(((12,),)), {"x": data.x}, ())
         np.testing.assert_allclose((y - data.f) * data.w, residuals[0], rtol=1e-6, atol=1e-6)
-        slopes = approx_fprime(constants, lambda c: code.residuals(c[None], data)[0][0], 1e-7)
+        moved = constants + 1e-7 * np.eye(code.slots)
+        slopes = (code.residuals(moved, data)[0] - residuals) / 1e-7
     if np.abs(jacobian).max() < 1e3:
-        np.testing.assert_allclose(jacobian[0].T, slopes, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(jacobian[0], slopes, rtol=1e-3, atol=1e-3)
 
 
 def fitted(lines: str, target, seed: int = 0) -> float:
@@ -294,6 +295,41 @@ def test_division_by_zero_at_every_start_is_a_status(judge):
     found = judge.evaluate(graph("a = x - x; b = 0.0 * a; y = x / b"), 0)
     assert found.status in (Status.DIVERGED, Status.OK)
     assert found.score is None or np.isfinite(found.score)
+
+
+# --- float32 ----------------------------------------------------------------------------------------------------------
+
+
+def test_errors_in_float32_are_those_of_brute_force():
+    """Every float32 of a short interval; the reference in float64 is good to 1e-9 ULP."""
+    target = target_of("exp2", "[0.5, 0.5001]", None)
+    bits = np.arange(np.float32(0.5).view(np.int32), np.float32(0.5001).view(np.int32) + 1, dtype=np.int32)
+    x = bits.view(np.float32)
+    formula = read(graph("y = x * 0.98; y = y + 0.924; y = y + 0.0002"))
+    constants = np.array(formula.constants)
+    y = x * np.float32(constants[0]) + np.float32(constants[1]) if formula.structure.slots == 2 else None
+    if y is None or formula.structure.nodes[0].op != "scale":
+        y = (x + np.float32(constants[0])) * np.float32(constants[1])
+    wanted = np.exp2(x.astype(np.float64))
+    worst = float((np.abs(y.astype(np.float64) - wanted) / np.spacing(wanted.astype(np.float32))).max())
+    found = error32(Code(formula.structure), constants, sample32(target, 2_000)) / UNIT
+    assert found == pytest.approx(worst, rel=0.02)
+
+
+def test_neighbours_of_rounded_constants_are_tried():
+    formula = read(graph("y = x + 3.0; y = 8.0 / y; y = y + 1.0"))
+    code, data = Code(formula.structure), sample32(EXP2, 200)
+    constants = np.array([-3.4070838, -8.2224717, -1.4142130])
+    plain, climbed = rounded(code, constants, data, 0), rounded(code, constants, data, 3)
+    assert climbed.error <= plain.error
+    assert np.array_equal(climbed.high, climbed.high.astype(np.float32))
+
+
+def test_a_judge_in_float32_hands_back_float32_constants():
+    found = Judge(validate(Options, {"arithmetic": "float32"})).evaluate(graph("y = x + 3.0; y = y * 2.0"), 0)
+    assert found.status is Status.OK
+    constants = [arg for s in found.program.statements for arg in s.args if isinstance(arg, float)]
+    assert constants == [float(np.float32(c)) for c in constants]
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------

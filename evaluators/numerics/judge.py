@@ -33,11 +33,12 @@ class Judge:
 
     Args:
         options: the section `evaluation` of the configuration.
-        cache: folder for baselines, or None.
+        cache: not used.
     """
 
     def __init__(self, options: Options, cache: str | None = None) -> None:
-        self.options, self._cache = options, cache
+        del cache  # baselines take less than a second
+        self.options = options
         self.target = target_of(options.target, options.interval, options.error)
         self._nodes: Exact = sample(self.target, options.nodes)
         self._grid: Exact = sample(self.target, options.grid)
@@ -168,19 +169,27 @@ def _program(structure: Structure, fit: Fitted) -> Program:
 
 
 def drawn(rng: np.random.Generator, pool: np.ndarray, count: int, x: np.ndarray) -> np.ndarray:
-    """Draws starts (count, slots): a third near constants of the pool, the others afresh.
+    """Draws starts (count, slots), of four sorts alike.
 
-    A fresh constant is +-10^U(-1, 2), or the negative of a point of the interval: where a divisor is x + c its zero
-    may have to lie inside, and no step crosses a node.
+    Near constants of the pool; the same with some of them drawn afresh, as a child differs from its parent in one
+    place; the same with each doubled or halved none, one or two times, for f(s x) has a constant s^n c where f(x) has
+    c, and a child that is squared needs its parent on half of the interval; and all afresh. A fresh constant is
+    +-10^U(-1, 2), or the negative of a point of the interval: where a divisor is x + c its zero may have to lie inside,
+    and no step crosses a node.
+
+    Args:
+        rng: the source.
+        pool: constants that are known (n, slots).
+        count: number of starts.
+        x: points of the interval, ascending.
     """
-    slots = pool.shape[1]
-    near = pool[rng.integers(len(pool), size=count)]
-    near = near * (1.0 + rng.normal(size=(count, slots)) * 10.0 ** rng.uniform(-2.0, 0.0, size=(count, 1)))
-    sizes = 10.0 ** rng.uniform(-1.0, 2.0, size=(count, slots))
-    fresh = np.where(rng.random((count, slots)) < 0.5, sizes, -sizes)
-    inside = -rng.uniform(x[0], x[-1], size=(count, slots))
-    fresh = np.where(rng.random((count, slots)) < 0.25, inside, fresh)
-    # some starts keep most of what they have: a child differs from its parent in one place
-    mixed = np.where(rng.random((count, slots)) < 0.3, fresh, near)
-    kind = rng.random((count, 1))
-    return np.where(kind < 1 / 3, near, np.where(kind < 2 / 3, mixed, fresh))
+    shape = (count, pool.shape[1])
+    known = pool[rng.integers(len(pool), size=count)]
+    near = known * (1.0 + rng.normal(size=shape) * 10.0 ** rng.uniform(-2.0, 0.0, size=(count, 1)))
+    sizes = 10.0 ** rng.uniform(-1.0, 2.0, size=shape)
+    fresh = np.where(rng.random(shape) < 0.5, sizes, -sizes)
+    fresh = np.where(rng.random(shape) < 0.25, -rng.uniform(x[0], x[-1], size=shape), fresh)
+    mixed = np.where(rng.random(shape) < 0.3, fresh, near)
+    scaled = known * (2.0 ** rng.choice([-1.0, 1.0], size=(count, 1))) ** rng.integers(0, 3, size=shape)
+    sort = rng.integers(0, 4, size=count)
+    return np.stack((near, mixed, scaled, fresh))[sort, np.arange(count)]

@@ -1,10 +1,15 @@
 """The section `evaluation` of a configuration in the domain of numeric functions."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from evaluators.numerics.targets import DIGITS, Metric
+from evaluators.numerics.targets import DIGITS, Metric, target_of
+
+FLOAT64 = 15.0
+"""Digits that fits in float64 show."""
+BEYOND = 30.0
+"""Digits that double-double arithmetic shows."""
 
 
 class Stage(BaseModel):
@@ -70,7 +75,7 @@ class Options(BaseModel):
         description="real: the error of exact arithmetic; float32: that of the program run in float32, in ULP",
     )
     digits: float = Field(
-        default=30.0,
+        default=BEYOND,
         description="digits beyond which an approximation gets no better score",
         gt=0.0,
         le=float(DIGITS),
@@ -101,16 +106,24 @@ class Options(BaseModel):
         max_length=8,
     )
 
+    @field_validator("interval", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """In YAML a closed interval, [0, 1], is a list of two numbers."""
+        is_pair = isinstance(value, list | tuple) and len(value) == 2
+        return f"[{value[0]}, {value[1]}]" if is_pair else value
+
     @model_validator(mode="after")
     def _consistent(self) -> "Options":
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError(f"stages must be named once each, got {names}")
-        shown = max(15.0 if not any(stage.minimax for stage in self.stages) else 30.0, 0.0)
-        if self.arithmetic == "real" and self.digits > shown:
-            why = "float64 shows" if shown == 15.0 else "double-double arithmetic shows"
+        goes_beyond = any(stage.minimax for stage in self.stages)
+        if self.arithmetic == "real" and self.digits > (BEYOND if goes_beyond else FLOAT64):
+            what, most = ("double-double arithmetic", BEYOND) if goes_beyond else ("float64", FLOAT64)
+            more = "" if goes_beyond else ", or give a stage `minimax` steps, which go beyond"
             raise ValueError(
-                f"digits must be at most the {shown:g} that {why}, got {self.digits:g}; "
-                f"lower it{' or give a stage `minimax` steps, which go beyond float64' if shown == 15.0 else ''}"
+                f"digits must be at most the {most:g} that {what} shows, got {self.digits:g}; lower it{more}"
             )
+        target_of(self.target, self.interval, self.error)  # tried before a run begins
         return self
