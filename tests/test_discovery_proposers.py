@@ -249,7 +249,7 @@ def test_the_number_of_mutations_is_geometric_and_bounded() -> None:
 # --- dataflow ---------------------------------------------------------------------------------------------------------
 
 
-def only(way: str) -> dict[str, float]:
+def only(way: str) -> dict[str, Any]:
     return dict.fromkeys(("insert", "bypass", "exchange", "rewire"), 0.0) | {way: 1.0, "most": 1}
 
 

@@ -90,7 +90,11 @@ def whole(tmp_path, **changes):
 
 # --- the pool ---------------------------------------------------------------------------------------------------------
 
-pytestmark = pytest.mark.ray
+pytestmark = [
+    pytest.mark.ray,
+    # machines that join are processes that Ray starts by a fork, which JAX warns of where this process has used it
+    pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning"),
+]
 
 
 def test_units_of_workers_that_die_come_back_once(pool, tmp_path):
