@@ -5,6 +5,7 @@ import sys
 import types
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
