@@ -5,7 +5,7 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numeric_programs import graph, program, random_program, text_of
 
@@ -181,6 +181,7 @@ def test_double_double_keeps_31_digits(a, b, low_a, low_b):
 
 
 @given(seeds)
+@example(15227)
 @settings(max_examples=100)
 def test_values_are_those_of_the_reference_and_the_jacobian_that_of_differences(seed):
     canonical = canonical_graph(random_program(seed, steps=16), DOMAIN)
@@ -198,8 +199,9 @@ def test_values_are_those_of_the_reference_and_the_jacobian_that_of_differences(
         fitted = program_of(Formula(formula.structure, tuple(constants.tolist())), FUNCTION)
         (y,), _ = step(canonical_graph(fitted, DOMAIN), DOMAIN.vocabulary, Layout(((12,),)), {"x": data.x}, ())
         np.testing.assert_allclose((y - data.f) * data.w, residuals[0], rtol=1e-6, atol=1e-6)
-        moved = constants + 1e-7 * np.eye(code.slots)
-        slopes = (code.residuals(moved, data)[0] - residuals) / 1e-7
+        # of values in double-double arithmetic: what cancels between large ones would drown in float64
+        moved = [(constants + shift, np.zeros_like(constants)) for shift in 1e-7 * np.eye(code.slots)]
+        slopes = np.array([exact_residuals(formula.structure, one, data) - exact for one in moved]) / 1e-7
     if np.abs(jacobian).max() < 1e3:
         np.testing.assert_allclose(jacobian[0], slopes, rtol=1e-3, atol=1e-3)
 
