@@ -28,7 +28,7 @@ from discovery.promote.entry import rule_name, with_decay
 from discovery.promote.funnel import Candidate, Funnel, alike
 from discovery.promote.measure import Bench
 from discovery.promote.reduce import knock_outs, reduce, rounded
-from discovery.promote.units import Report, Simplify, Sweep
+from discovery.promote.units import PromotionWorker, Report, Simplify, Sweep
 from discovery.run import Run
 from evaluators.domain import load
 from evaluators.forms import canonical_graph, canonical_text
@@ -125,12 +125,14 @@ def test_names_of_constants_change_nothing(program):
 
 
 def test_settings_of_constants():
-    drawn = settings_of((0.9, 2.0, -1.0, 0.0), 50)
-    assert drawn[0] == (0.9, 2.0, -1.0, 0.0)
-    assert drawn == settings_of((0.9, 2.0, -1.0, 0.0), 50), "the same for everybody"
+    constants = {"beta": 0.9, "c1": 2.0, "c2": -1.0, "c3": 0.0, "bound": 0.9}
+    drawn = settings_of(constants, 50)
+    assert drawn[0] == tuple(constants.values())
+    assert drawn == settings_of(constants, 50), "the same for everybody"
     rates = [row[0] for row in drawn]
     assert 0.0 <= min(rates) < 0.9 < max(rates) < 1.0
     assert all(row[1] > 0.0 > row[2] and row[3] == 0.0 for row in drawn)
+    assert max(row[4] for row in drawn) > 1.0, "a bound is no decay rate"
 
 
 # --- trials -----------------------------------------------------------------------------------------------------------
@@ -398,7 +400,7 @@ def test_a_baseline_alone_reaches_the_target_that_it_sets():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"gate": {"lead": 10}}, "promotion.gate.lead must be one that a rule can reach, at most the 9 held-out"),
+        ({"gate": {"lead": 8}}, "promotion.gate.lead must be one that a rule can reach, at most the 7 held-out tasks"),
         ({"gate": {"against": ["adam"]}}, "promotion.gate.against must be among the baselines adamw"),
         ({"gate": {"gain": 2.0}}, "promotion.gate.gain must be a number from -2 to 2"),
         ({"decays": [0.1]}, "promotion.decays must have zero"),
@@ -602,8 +604,13 @@ def test_what_can_not_be_promoted_is_told_in_one_line(searched, tmp_path):
         pass
     with pytest.raises(ValueError, match="must have elites to promote, got none"):
         promote(tmp_path / "none", workers=1)
-    with pytest.raises(ValueError, match="must have a folder outside of its run"):
+    with pytest.raises(ValueError, match="must have a folder outside of the run"):
         promote(searched, searched / "inside", workers=1)
+    with pytest.raises(ValueError, match="its library must have a folder outside of the run"):
+        promote(searched, tmp_path / "out", searched / "library", workers=1)
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="a library must be a folder that can be written"):
+        promote(searched, tmp_path / "out", tmp_path / "dangling", workers=1)
     settings = {**SMALL, "stages": [], "held_out": ["small_task:regression"]}
     with pytest.raises(ValueError, match="never saw, got 'small_task:regression'"):
         promote(searched, tmp_path / "out", settings=settings, workers=1)
@@ -681,6 +688,52 @@ def test_names_say_what_a_rule_is_made_of():
 
     assert name("def train(g, lr):\n    u = sign(g)\n    update = u * lr\n    return update\n") == "sign_descent_7"
     assert name(canonical_text(library.text("adamw_uncorrected"), DOMAIN)) == "adaptive_momentum_7"
+
+
+def test_what_breaks_twice_in_a_worker_is_a_fault_of_its_rule(monkeypatch):
+    config = build({"evaluation": {"tasks": ["small_task:regression"]}, "promotion": SMALL})
+    worker = PromotionWorker(config, check(config), None)
+    unit = Sweep(Contender("def train(g, lr):\n    update = g * lr\n    return update\n"), "small_task:linear", 0, ())
+    outcomes = []
+
+    def work(one):
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(worker, "_work", work)
+    outcomes[:] = [RuntimeError("once"), "result"]
+    assert worker.run(unit).results == "result"
+    outcomes[:] = [RuntimeError("RESOURCE_EXHAUSTED:\n  of memory")] * 2
+    assert worker.run(unit).fault == "RuntimeError: RESOURCE_EXHAUSTED: of memory"
+    outcomes[:] = [ValueError("a task must have its data")]
+    with pytest.raises(ValueError, match="must have its data"):
+        worker.run(unit)
+
+
+def test_a_fault_in_a_report_is_no_bad_result():
+    class Dies(FakeBench):
+        def answer(self, unit):
+            if isinstance(unit, Report) and "cube" in unit.contender.text:
+                self.faults[unit.contender.text] = "OutOfMemory"
+                lost = [None] * 5
+                return {"valid": lost, "test": lost, "curve": [lost] * SETTINGS.checkpoints}
+            return super().answer(unit)
+
+    bench = Dies({"cube": 0.5, "sinh": 0.3, "interpolate": 0.0})
+    funnel = Funnel(DOMAIN, SETTINGS, bench)  # type: ignore[arg-type]
+    funnel.run(rules("cube", "sinh"))
+    assert fates(funnel) == {0: "proxy: OutOfMemory", 1: ""}
+
+
+def test_a_reference_that_diverges_is_told():
+    bench = FakeBench({"cube": 0.5, "interpolate": None})
+    with pytest.raises(ValueError, match="the reference of a stage must come to a finite loss, got none for 'adamw'"):
+        Funnel(DOMAIN, SETTINGS, bench).run(rules("cube"))  # type: ignore[arg-type]
+    funnel = Funnel(DOMAIN, SETTINGS, bench)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a baseline of the gate must come to a finite loss"):
+        finals.measure(funnel, [])
 
 
 class Deadly:

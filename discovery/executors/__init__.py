@@ -16,8 +16,8 @@ class Finished:
         unit: the unit.
         results: what it gave; None where it failed.
         seconds: what it took its worker.
-        fault: one line on why it failed, where it took several workers with it; empty otherwise. Whoever asked for the
-            unit decides what that means.
+        fault: one line on why it failed, where it took several workers with it or its worker says so; empty otherwise.
+            Whoever asked for the unit decides what that means.
     """
 
     unit: Any

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 from discovery.executors import Finished, Load, Works
 from discovery.executors.pace import Means, Pace
@@ -35,6 +35,10 @@ _FAILED_STARTS = 5
 """Workers that die at their start, where none is at work, before that is an error."""
 _LONGEST_PAUSE = 60.0
 """Seconds before the next is asked for, after some that could not start."""
+
+
+_Result: TypeAlias = tuple[Any, float, str]
+"""What a unit gave, its seconds, its fault."""
 
 
 @dataclass(eq=False, slots=True)
@@ -254,7 +258,7 @@ class RayPool:
         self._repeated += len(again)
         self._waiting.put_back(again)
 
-    def _results(self, call: _Call) -> list[tuple[Any, float]] | None:
+    def _results(self, call: _Call) -> list[_Result] | None:
         """What a call gave, if it came to its end."""
         if not self._ray.wait([call.ref], timeout=0)[0]:
             return None
@@ -339,10 +343,10 @@ class RayPool:
         self._free[len(worker.calls)][worker] = None
         self._take(worker, call, results)
 
-    def _take(self, worker: _Worker, call: _Call, results: list[tuple[Any, float]]) -> None:
-        for task, (result, seconds) in zip(call.tasks, results, strict=True):
-            self._finished.append(Finished(task.unit, result, seconds))
-        spent = sum(seconds for _, seconds in results)
+    def _take(self, worker: _Worker, call: _Call, results: list[_Result]) -> None:
+        for task, (result, seconds, fault) in zip(call.tasks, results, strict=True):
+            self._finished.append(Finished(task.unit, result, seconds, fault))
+        spent = sum(seconds for _, seconds, _ in results)
         worker.busy += spent
         self._pace.note(type(call.tasks[0].unit), worker.means, spent / len(results))
 

@@ -29,12 +29,12 @@ class Actor:
         return f"{processor()}, Python {platform.python_version()}, {versions}"
 
     def run(self, units: bytes) -> bytes:
-        """Works units off; returns for each what it gave and its seconds.
+        """Works units off; returns for each what it gave, its seconds and its fault.
 
         Both travel as bytes: what Ray makes of plain data itself takes the driver several times as long.
         """
         finished = [self._worker.run(unit) for unit in pickle.loads(units)]
-        return pickle.dumps([(one.results, one.seconds) for one in finished], pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps([(one.results, one.seconds, one.fault) for one in finished], pickle.HIGHEST_PROTOCOL)
 
 
 def _refuse_unwritable() -> None:

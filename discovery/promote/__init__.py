@@ -19,6 +19,7 @@ from typing import Any
 from archive.elite import Elite
 from archive.evaluation import Status
 from archive.ledger import Ledger
+from archive.library import names as rule_names
 from archive.store import Store
 from discovery.config import Config
 from discovery.config import promotion as section
@@ -98,11 +99,12 @@ def promote(
     configure()
     folder = Path(folder)
     place = Path(out) if out is not None else beside(folder)
-    if folder.resolve() in (place.resolve(), *place.resolve().parents):
-        raise ValueError(f"a promotion must have a folder outside of its run, got {place} in {folder}; choose another")
+    shelf = Path(library) if library is not None else place / "library"
+    for one, what in ((place, "a promotion"), (shelf, "its library")):
+        if folder.resolve() in (one.resolve(), *one.resolve().parents):
+            raise ValueError(f"{what} must have a folder outside of the run, got {one} in {folder}; choose another")
     run = _read(folder, settings)
     chosen = check(run.config)
-    shelf = Path(library) if library is not None else place / "library"
     _refuse_unwritable(shelf)
     machine = describe()
     with Ledger(place / LEDGER, about(machine)) as ledger:
@@ -115,15 +117,19 @@ def promote(
             finalists = funnel.run(run.elites)
             shown = finalists or sorted(candidates, key=_came_far, reverse=True)[:NEAREST]
             results = finals.measure(funnel, shown)
+            for one in shown:
+                if one.contender.text in bench.faults:
+                    one.fell = one.fell or f"held-out: {bench.faults[one.contender.text]}"
+            finalists = [one for one in finalists if not one.fell]
         finally:
             bench.close()
         report = _report(run, chosen, machine, funnel, finalists, shown, results, bench.seconds())
     passed = [one for one in finalists if report["gate"][finals.name_of(one)]["passes"]]
-    report |= {"promoted": entry.names_for(passed, shelf), "library": str(shelf), "page": str(place / PAGE)}
+    report |= {"library": str(shelf), "page": str(place / PAGE)}
+    report["promoted"] = entry.write(passed, report, place, shelf)  # first: a report must not tell what is not there
     plain = _plain(report)
     entry.replace_file(place / REPORT, json.dumps(plain, indent=1, allow_nan=False) + "\n")
     entry.replace_file(place / PAGE, page(plain))
-    entry.write(passed, report, place, shelf)
     return plain
 
 
@@ -240,9 +246,11 @@ def _same_task(name: str, others: Iterable[str]) -> str | None:
 
 def _refuse_unwritable(shelf: Path) -> None:
     """Refuses a library that can't be written before hours are spent, not after."""
-    there = next(place for place in (shelf, *shelf.absolute().parents) if place.exists())
+    there = next(place for place in (shelf, *shelf.absolute().parents) if place.exists() or place.is_symlink())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise ValueError(f"a library must be a folder that can be written, got {shelf}; choose another")
+    if shelf.exists():
+        rule_names(shelf)  # says what is wrong with one that can't be read
 
 
 def _came_far(one: Candidate) -> tuple[int, float]:

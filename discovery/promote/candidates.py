@@ -102,8 +102,8 @@ def _ablation(reduction: Mapping[str, Any], settings: Mapping[str, Any]) -> Html
         f"never used. A change stays if it is not significantly harmful (one-sided t-test at 0.05) and costs "
         f"{settings['margin']:g} at most after {settings['replicates']} replicates; a harmful one is given up sooner. "
         f"Not corrected for the number of changes. Score before {signed(reduction['score_before'])}, after "
-        f"{signed(reduction['score_after'])}, on the replicates that the changes were chosen on: the proxy of the "
-        f"funnel judges again."
+        f"{signed(reduction['score_after'])}, on the replicates that the changes were chosen on: the stages of "
+        f"the funnel judge again."
     )
     header = ("change", "kept", "operations", "cost", "replicates")
     rows = [
@@ -137,17 +137,16 @@ def funnel(report: Mapping[str, Any]) -> Html:
     tasks = "; ".join(f"{stage['name']}: {', '.join(stage['tasks'])}" for stage in settings["stages"])
     words = (
         f"Candidates left after each step. Choice: the best elites of the archive that behave differently on a larger "
-        f"task. Simplify: those that are still different once they are simplified. Proxy: the tasks of the search "
-        f"({', '.join(report['run']['search_tasks'])}) on replicates that nothing was chosen on. Then larger "
-        f"tasks, {tasks or 'none here'}."
+        f"task. Simplify: those that are still different once they are simplified. Then the stages, on seeds that "
+        f"nothing was chosen on: {tasks or 'none here'}."
     )
     level = percent(settings["confidence"])
     scores = (
-        f"Search and proxy: the score of the search, where 0 is its tuned baseline. Stages: mean over tasks and seeds "
+        f"Search: its score, where 0 is its tuned baseline. Stages: mean over tasks and seeds "
         f"of log(validation loss of {settings['baselines'][0]} / the rule's), both tuned alike and paired by seed. "
         f"With bootstrap intervals ({level}) and the seeds that were spent. The score of the search is biased upwards, "
-        f"for elites were chosen by it. Races end early at {level}, corrected (Bonferroni) for all looks and "
-        f"candidates; the intervals are not corrected."
+        f"for elites were chosen by it. Races end early at {level}, corrected (Bonferroni) for all looks at a "
+        f"candidate; the intervals are not corrected."
     )
     each = figure(_fates(candidates, stages), scores)
     return section(
@@ -159,7 +158,7 @@ def funnel(report: Mapping[str, Any]) -> Html:
 
 def _where(fell: str, stages: Sequence[str]) -> str:
     """The step where a candidate fell, from what is said of it."""
-    named = [stage for stage in stages if fell.startswith(f"{stage}: ")]
+    named = [step for step in (*stages, "simplify", "held-out") if fell.startswith(f"{step}: ")]
     return max(named, key=len) if named else "simplify" if fell.startswith("is #") else "choice"
 
 

@@ -193,11 +193,6 @@ def write(candidates: Sequence[Candidate], report: Mapping[str, Any], out: Path,
     return names
 
 
-def names_for(candidates: Sequence[Candidate], folder: Path) -> dict[str, str]:
-    """Returns the names that candidates have, or will have, in a library, by their names in tables."""
-    return {name_of(one): _place(one, folder)[0] for one in candidates}
-
-
 def _place(candidate: Candidate, folder: Path) -> tuple[str, library.Entry | None]:
     """A name for a candidate, and the entry of its program where there is one already."""
     base, program = rule_name(candidate), canonical_key(with_decay(candidate.contender).graph)

@@ -51,6 +51,13 @@ def measure(funnel: Funnel, finalists: Sequence[Candidate]) -> dict[str, Results
     rules = {name: baseline(name) for name in settings.baselines}
     rules |= {name_of(one): one.contender for one in finalists}
     chosen = funnel.tune("held-out", rules, tasks)
+    rivals = settings.gate.against or settings.baselines
+    useless = [task for task in tasks if all(chosen[task][name]["trial"] is None for name in rivals)]
+    if useless:
+        raise ValueError(
+            f"a baseline of the gate must come to a finite loss on every held-out task, got none on {useless[0]} in "
+            f"any trial; lower promotion.rates"
+        )
     funnel.refine("held-out", rules, tasks, chosen, "trial", "loss")
     # a rule with a decay of its own reads the parameters
     with_decay = {name_of(one): one.contender for one in finalists if "w" in one.contender.graph.inputs}

@@ -153,7 +153,8 @@ class Funnel:
             verdicts = {one.id: verdict(scores[one.id], looks, settings.confidence) for one in still}
             for one in still:
                 if verdicts[one.id] == "worse":
-                    one.fell = f"{name}: {fmean(scores[one.id]):+.3f} after {len(scores[one.id])} seeds"
+                    worse = f"{fmean(scores[one.id]):+.3f} after {len(scores[one.id])} seeds"
+                    one.fell = f"{name}: {self.bench.faults.get(one.contender.text, worse)}"
             still = [one for one in still if verdicts[one.id] == "open"]
         for one in racing:
             found = difference(scores[one.id], settings.confidence)
@@ -168,6 +169,12 @@ class Funnel:
         reference, tasks = baseline(self.settings.baselines[0]), stage.tasks or ()
         entered = self.alive
         chosen = self.tune(stage.name, {"": reference, **{str(one.id): one.contender for one in entered}}, tasks)
+        useless = [task for task in tasks if chosen[task][""]["trial"] is None]
+        if useless:
+            raise ValueError(
+                f"the reference of a stage must come to a finite loss, got none for {self.settings.baselines[0]!r} on "
+                f"{useless[0]} in any trial; lower promotion.rates"
+            )
         for one in entered:
             trials = {task: chosen[task][str(one.id)] for task in tasks}
             one.stages[stage.name] = {"tasks": trials}
@@ -300,7 +307,8 @@ class Funnel:
 
         def grid(name: str, best: Trial) -> tuple[Trial, ...]:
             near = (best.rate / sqrt(10.0), best.rate, best.rate * sqrt(10.0))
-            settings = settings_of(contenders[name].values, self.settings.constants)
+            rule = contenders[name]
+            settings = settings_of(dict(zip(rule.constants, rule.values, strict=True)), self.settings.constants)
             return tuple(Trial(rate, best.decay, setting) for rate in near for setting in settings)
 
         found = {task: {name: dict(chosen[task][name]) for name in contenders} for task in tasks}

@@ -46,6 +46,7 @@ class Bench:
         self._workers, self._watch = workers, watch
         self._pool: Executor | None = None
         self._essential = {baseline(name).text for name in settings.baselines}
+        self._asked: set[str] = set()
         self.faults: dict[str, str] = {}
         """Why programs fell that workers did not survive, by their text."""
 
@@ -64,23 +65,26 @@ class Bench:
                 kept.
         """
         keys = [self._key(unit) for unit in asked]
+        self._asked.update(keys)
         missing = {key: unit for key, unit in zip(keys, asked, strict=True) if key not in self.ledger}
         done, total = len(set(keys)) - len(missing), len(set(keys))
         self._watch(phase, done, total)
         if missing:
             began = time.perf_counter()
-            pool = self._started()
-            for unit in missing.values():
-                pool.submit(unit)
-            for number in range(len(missing)):
-                finished = pool.next()
-                if finished.fault:
-                    self._note(finished.unit, finished.fault)
-                    continue
-                entry = {"phase": phase, "seconds": finished.seconds, "result": finished.results}
-                self.ledger.add(self._key(finished.unit), entry)
-                self._watch(phase, done + number + 1, total)
-            self.ledger.add(f"wall {len(list(self.ledger))} {phase}", time.perf_counter() - began)
+            try:
+                pool = self._started()
+                for unit in missing.values():
+                    pool.submit(unit)
+                for number in range(len(missing)):
+                    finished = pool.next()
+                    if finished.fault:
+                        self._note(finished.unit, finished.fault)
+                    else:
+                        entry = {"phase": phase, "seconds": finished.seconds, "result": finished.results}
+                        self.ledger.add(self._key(finished.unit), entry)
+                    self._watch(phase, done + number + 1, total)
+            finally:
+                self.ledger.add(f"wall {len(list(self.ledger))} {phase}", time.perf_counter() - began)
         return [
             self.ledger[key]["result"] if key in self.ledger else failed(missing[key], self.settings) for key in keys
         ]
@@ -93,9 +97,14 @@ class Bench:
         self.faults[text] = fault
 
     def seconds(self) -> dict[str, dict[str, float]]:
-        """Returns by phase the seconds that it took (`wall`) and those that workers spent on its units (`work`)."""
+        """Returns by phase the seconds that it took (`wall`) and those that workers spent on its units (`work`).
+
+        Units that the ledger has of other settings, which this promotion did not ask for, do not count.
+        """
         found: dict[str, dict[str, float]] = {}
         for key in self.ledger:
+            if key not in self._asked and not key.startswith("wall "):
+                continue
             value = self.ledger[key]
             if key.startswith("wall "):
                 phase, sort, spent = key.split(" ", 2)[2], "wall", value

@@ -65,10 +65,20 @@ class PromotionWorker:
         """Nothing: a resumed promotion may need little of what there is to compile."""
 
     def run(self, unit: Any) -> Finished:
-        """Works off a unit."""
+        """Works off a unit; what breaks in it twice is a fault of its rule, but for what a user can mend."""
         began = time.perf_counter()
-        result = self._work(unit)
-        return Finished(unit, result, time.perf_counter() - began)
+        try:
+            try:
+                result, fault = self._work(unit), ""
+            except ValueError:
+                raise
+            except Exception:  # noqa: BLE001  (whatever breaks here must not take the promotion along)
+                result, fault = self._work(unit), ""
+        except ValueError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            result, fault = None, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        return Finished(unit, result, time.perf_counter() - began, fault)
 
     def _work(self, unit: Any) -> Any:
         if isinstance(unit, Sweep):

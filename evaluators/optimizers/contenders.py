@@ -1,6 +1,6 @@
 """Contenders: rules of the library and programs that were found, with names for the constants that trials change."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -86,23 +86,25 @@ def _numbered(purposes: Sequence[_Purpose], taken: set[str]) -> dict[_Purpose, s
     return names
 
 
-def settings_of(values: tuple[float, ...], number: int, seed: int = 0) -> list[tuple[float, ...]]:
+def settings_of(constants: Mapping[str, float], number: int, seed: int = 0) -> list[tuple[float, ...]]:
     """Draws settings of constants around those that a rule has.
 
-    c <- c 2^N(0, 1); for one from 0.5 to 1, a decay rate, 1 - c <- min(1, (1 - c) 2^N(0, 1)). The first setting is the
-    rule's own. The draws are the same for all rules.
+    c <- c 2^N(0, 1); for one from 0.5 to 1, a decay rate unless its name says that it is a bound or a weight decay,
+    1 - c <- min(1, (1 - c) 2^N(0, 1)). The first setting is the rule's own. The draws are the same for all rules.
 
     Args:
-        values: the constants.
+        constants: the constants by name.
         number: how many settings.
         seed: of the draws.
     """
-    drawn = [values]
+    drawn = [tuple(constants.values())]
     for row in range(1, number):
-        factors = 2.0 ** np.random.default_rng([seed, row]).standard_normal(len(values))
-        drawn.append(tuple(_moved(value, float(factor)) for value, factor in zip(values, factors, strict=True)))
+        factors = 2.0 ** np.random.default_rng([seed, row]).standard_normal(len(constants))
+        moved = zip(constants.items(), factors.tolist(), strict=True)
+        drawn.append(tuple(_moved(name, value, factor) for (name, value), factor in moved))
     return drawn[:number]
 
 
-def _moved(value: float, factor: float) -> float:
-    return 1.0 - min(1.0, (1.0 - value) * factor) if 0.5 < value < 1.0 else value * factor
+def _moved(name: str, value: float, factor: float) -> float:
+    is_rate = 0.5 < value < 1.0 and not name.startswith(("bound", DECAY))
+    return 1.0 - min(1.0, (1.0 - value) * factor) if is_rate else value * factor

@@ -198,10 +198,11 @@ class Promotion(_Section):
             raise ValueError(
                 f"promotion.gate.against must be among the baselines {', '.join(self.baselines)}, got {foreign[0]!r}"
             )
-        if self.gate.lead > len(self.held_out):
+        different = len({task.partition("@")[0] for task in self.held_out})
+        if self.gate.lead > different:
             raise ValueError(
-                f"promotion.gate.lead must be one that a rule can reach, at most the {len(self.held_out)} held-out "
-                f"tasks, got {self.gate.lead}; lower it"
+                f"promotion.gate.lead must be one that a rule can reach, at most the {different} held-out tasks "
+                f"(variants as one), got {self.gate.lead}; lower it"
             )
         # the smallest p-value of a sign-flip test, and Holm's correction for all finalists on all tasks
         finalists = min([self.top, *(stage.keep for stage in self.stages if stage.keep is not None)])
