@@ -11,7 +11,7 @@ hyperparameters:
 source: "Pride, found by search and promoted in 2026"
 advice: >-
   The learning rate stands under a root: 0.03 to 0.3 served best on images, with a cosine schedule, and a decay of 0.1.
-  Large batches suit it, for nothing is averaged; on transformers Lion and Muon did better.
+  Large batches suit it, for nothing is averaged; Muon did better on both transformers, Lion on that of the digits.
 provenance: >-
   Searched from sgd with seed 0, 57,984 candidates and 22 million training steps on digits_mlp, digits_autoencoder and
   char_lm; candidate 33494, promoted 2026-11-26 on two cores of an AMD EPYC (docs/promotion.md).
