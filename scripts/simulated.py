@@ -132,7 +132,9 @@ class Crowd:
         """Works units off as one worker that is `slowness` times as slow as usual."""
         finished = [self._worker.run(unit) for unit in pickle.loads(units)]
         await asyncio.sleep(slowness * sum(one.seconds for one in finished))
-        return pickle.dumps([(one.results, slowness * one.seconds) for one in finished], pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps(
+            [(one.results, slowness * one.seconds, one.fault) for one in finished], pickle.HIGHEST_PROTOCOL
+        )
 
     async def start(self) -> str:
         """Says that a worker is there."""
