@@ -1,13 +1,16 @@
 """Configuration of a run: all that there is to set; every value has a default, a unit, a range and a meaning."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, model_validator
 
+from archive.descriptor import Descriptor
 from discovery.budget import Budget, parse_budget
 from discovery.settings import Section, setting, validate
-from evaluators.domain import load
+from evaluators.domain import Domain, load
+from primitives.names import nearest
 from primitives.primitive import Vocabulary
 
 
@@ -310,3 +313,23 @@ def promotion(config: Config) -> BaseModel:
     if model is None:
         raise ValueError(f"programs of the domain {config.domain!r} can't be promoted: it has no held-out tasks")
     return validate(model, config.promotion, prefix="promotion")
+
+
+def axes(config: Config, domain: Domain) -> tuple[Descriptor, ...]:
+    """Returns the axes of the archive: the domain's own, or those that the configuration names.
+
+    Raises:
+        ValueError: the domain has no such descriptor.
+    """
+    if config.archive.axes is None:
+        return domain.descriptors
+    known = {descriptor.name: descriptor for descriptor in domain.descriptors}
+    chosen = []
+    for axis in config.archive.axes:
+        if axis.name not in known:
+            raise ValueError(
+                f"archive.axes must be among {', '.join(known)}, got {axis.name!r}{nearest(axis.name, known)}"
+            )
+        descriptor = known[axis.name]
+        chosen.append(replace(descriptor, edges=axis.edges) if axis.edges else descriptor)
+    return tuple(chosen)

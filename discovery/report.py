@@ -11,8 +11,8 @@ from archive.grid import Grid
 from archive.lineage import ancestors
 from archive.records import ProgramRecord
 from archive.store import Store
-from discovery.config import Config, options
-from discovery.run import WORKERS, axes, stored_config
+from discovery.config import Config, axes, options
+from discovery.run import WORKERS, stored_config
 from discovery.validation import FIGURE, Curve, Point
 from evaluators.domain import Domain, load
 from evaluators.forms import canonical_graph, canonical_text

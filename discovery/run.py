@@ -19,14 +19,14 @@ from archive.evaluation import Evaluation, Status
 from archive.folder import StoreError
 from archive.store import Store
 from discovery.budget import Budget, parse_budget
-from discovery.config import Config, drawn
+from discovery.config import Config, axes, drawn
 from discovery.config_file import build, dump
 from discovery.device import cache_folder, configure, describe
 from discovery.executors import Executor, Finished, make_executor
 from discovery.figures import BEST, figures
 from discovery.plan import Plan
 from discovery.progress import Best, Progress, Staff
-from discovery.search import Search, axes
+from discovery.search import Search
 from discovery.settings import read_yaml
 from discovery.starts import load_starts
 from discovery.validation import FIGURE, Point, figure_of, validator

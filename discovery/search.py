@@ -6,7 +6,7 @@ batches and with the results in order of the slots; what comes out does not depe
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -14,23 +14,21 @@ from typing import Any
 import numpy as np
 
 from archive.cache import Cache, Hit, Keys, Layer
-from archive.descriptor import Descriptor
 from archive.elite import Elite
 from archive.evaluation import Evaluation, Status
 from archive.grid import Grid
 from archive.records import MergedBatch, ProgramRecord
 from archive.store import Store
-from discovery.config import Config, options
+from discovery.config import Config, axes, options
 from discovery.islands import Islands
 from discovery.plan import Hurdles, Plan, make_plan
 from discovery.progress import Best
 from discovery.strategies import Scored
 from discovery.validation import FIGURE, Curve
 from discovery.worker import Bred, EvaluateUnit, Judged, ValidateUnit
-from evaluators.domain import VALIDATION_REPLICATE, Domain
+from evaluators.domain import VALIDATION_REPLICATE
 from evaluators.domain import load as load_domain
 from primitives.emit.text import emit_text
-from primitives.names import nearest
 from primitives.text import parse
 
 REMEMBERED = 16_384
@@ -385,23 +383,3 @@ class Search:
             return ()
         rows = self.domain.front(self._options, self.grid.elites())
         return tuple({**row, "rule": self._rule(row["id"])} for row in rows)
-
-
-def axes(config: Config, domain: Domain) -> tuple[Descriptor, ...]:
-    """Returns the axes of the archive: the domain's own, or those that the configuration names.
-
-    Raises:
-        ValueError: the domain has no such descriptor.
-    """
-    if config.archive.axes is None:
-        return domain.descriptors
-    known = {descriptor.name: descriptor for descriptor in domain.descriptors}
-    chosen = []
-    for axis in config.archive.axes:
-        if axis.name not in known:
-            raise ValueError(
-                f"archive.axes must be among {', '.join(known)}, got {axis.name!r}{nearest(axis.name, known)}"
-            )
-        descriptor = known[axis.name]
-        chosen.append(replace(descriptor, edges=axis.edges) if axis.edges else descriptor)
-    return tuple(chosen)

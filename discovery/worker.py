@@ -158,7 +158,7 @@ class Worker:
     def run(self, unit: Unit) -> Finished:
         """Works off a unit; what breaks in it twice is a fault of its candidate."""
         began = time.perf_counter()
-        found = _try_twice(self._breed if isinstance(unit, BreedUnit) else self._judge, unit)
+        found = try_twice(self._breed if isinstance(unit, BreedUnit) else self._judge, unit)
         result = failed(unit, self.config.batch, found) if isinstance(found, str) else found
         return Finished(unit, result, time.perf_counter() - began)
 
@@ -256,13 +256,17 @@ def _refuse_scores(evaluation: Evaluation, replicate: int) -> None:
         raise ValueError(f"scores of an evaluation that is {evaluation.status} must be finite, got {scores}")
 
 
-def _try_twice(action: Callable[..., Result], *args: Any) -> Result | str:
-    """Returns what the action gives or, where it raised twice, the error in words."""
+def try_twice(action: Callable[..., Result], *args: Any, through: tuple[type[Exception], ...] = ()) -> Result | str:
+    """Returns what the action gives or, where it raised twice, the error in words; errors of `through` are raised."""
     try:
         return action(*args)
+    except through:
+        raise
     except Exception:  # noqa: BLE001  (whatever breaks here must not take the run along)
         pass
     try:
         return action(*args)
+    except through:
+        raise
     except Exception as error:  # noqa: BLE001
         return f"{type(error).__name__}: {error}"

@@ -703,8 +703,8 @@ def test_what_breaks_twice_in_a_worker_is_a_fault_of_its_rule(monkeypatch):
         return outcome
 
     monkeypatch.setattr(worker, "_work", work)
-    outcomes[:] = [RuntimeError("once"), "result"]
-    assert worker.run(unit).results == "result"
+    outcomes[:] = [RuntimeError("once"), {"losses": []}]
+    assert worker.run(unit).results == {"losses": []}
     outcomes[:] = [RuntimeError("RESOURCE_EXHAUSTED:\n  of memory")] * 2
     assert worker.run(unit).fault == "RuntimeError: RESOURCE_EXHAUSTED: of memory"
     outcomes[:] = [ValueError("a task must have its data")]

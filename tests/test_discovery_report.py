@@ -9,8 +9,8 @@ from runs import configuration, counters, execute
 from archive.evaluation import Status
 from archive.grid import Grid
 from archive.store import Store
+from discovery.config import axes
 from discovery.report import summary
-from discovery.search import axes
 from evaluators.domain import load
 
 

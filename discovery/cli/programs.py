@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from evaluators.domain import Domain
+    from primitives.card import Card
     from primitives.program import Program
 
 Target = Literal["text", "python", "optax", "torch", "latex", "jax", "c"]
@@ -175,9 +176,8 @@ def export(
     text: the program in Pride's own language. python: a module on NumPy arrays. optax: a gradient transformation.
     torch: an optimizer of PyTorch. latex: a document with one step as formulas. Approximations of functions can be
     written as python, jax, c, latex and text, with their interval, their error and how it was verified. The default
-    learning rate of a rule
-    from a run is the geometric mean of those that served it best on the tasks of its run; a rule of the library has
-    that of its card, and hyper-parameters.
+    learning rate of a rule from a run is the geometric mean of those that served it best on the tasks of its run; a
+    rule of the library has that of its card, and hyper-parameters.
 
     Examples:
       pride export runs/long 4711 --to optax -o found.py
@@ -188,19 +188,8 @@ def export(
     from primitives.emit import emit
 
     if number is None:
-        from archive import library
-        from discovery.sources import read_source
-
         where, settings = _domain_of(domain, config)
-        if Path(source).is_dir():
-            raise ValueError(f"give the ID of a program in {source}, as `pride show {source}` prints it")
-        if where.programs is None and library.knows(source, folder):
-            entry = library.load(source, folder)
-            program, card, dtype = entry.program, entry.card, "float64"
-        else:
-            program, dtype = read_source(source, where), where.dtype
-            stem = re.sub(r"\W|^(?=\d)", "_", Path(source).stem, flags=re.ASCII) if source != "-" else "rule"
-            card = Card(stem, summary="an update rule")
+        program, card, dtype = _of_source(source, folder, where)
     else:
         where, program, rate, settings = _of_run(Path(source), number)
         card, dtype = Card(f"rule_{number}", learning_rate=replace(LEARNING_RATE, default=rate)), where.dtype
@@ -219,6 +208,21 @@ def export(
     else:
         out.write_text(written, encoding="utf-8")
         remark(f"written: {out}")
+
+
+def _of_source(source: str, folder: Path | None, domain: "Domain") -> "tuple[Program, Card, str]":
+    """A rule of the library or the program of a text, with its card and the type of its constants."""
+    from archive import library
+    from discovery.sources import read_source
+    from primitives.card import Card
+
+    if Path(source).is_dir():
+        raise ValueError(f"give the ID of a program in {source}, as `pride show {source}` prints it")
+    if domain.programs is None and library.knows(source, folder):
+        entry = library.load(source, folder)
+        return entry.program, entry.card, "float64"
+    stem = re.sub(r"\W|^(?=\d)", "_", Path(source).stem, flags=re.ASCII) if source != "-" else "rule"
+    return read_source(source, domain), Card(stem, summary="an update rule"), domain.dtype
 
 
 def _domain_of(name: str, config: str | None) -> "tuple[Domain, BaseModel]":

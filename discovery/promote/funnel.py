@@ -14,7 +14,7 @@ import numpy as np
 
 from archive.elite import Elite
 from discovery.promote.measure import Bench
-from discovery.promote.units import CHOOSING, REPORTING, TUNING, Report, Simplify, Sweep
+from discovery.promote.units import CHOOSING, REPORTING, TUNING, Report, Simplify, Sweep, diverged
 from evaluators.domain import Domain
 from evaluators.forms import canonical_graph
 from evaluators.optimizers.contenders import baseline, contender_of, settings_of
@@ -333,18 +333,10 @@ class Funnel:
         """
         asked = [(task, name) for task in tasks for name in contenders if chosen[task][name]["trial"] is not None]
         units = [Report(contenders[name], task, REPORTING, chosen[task][name]["trial"], first) for task, name in asked]
-        lost = {
-            "valid": [inf] * self.settings.block,
-            "test": [inf] * self.settings.block,
-            "curve": [[inf] * self.settings.block] * self.settings.checkpoints,
-        }
+        lost = _decoded(diverged(self.settings))
         found: dict[str, dict[str, dict[str, Any]]] = {task: dict.fromkeys(contenders, lost) for task in tasks}
         for (task, name), result in zip(asked, self.bench.measure(phase, units), strict=True):
-            found[task][name] = {
-                "valid": _losses(result["valid"]),
-                "test": _losses(result["test"]),
-                "curve": [_losses(row) for row in result["curve"]],
-            }
+            found[task][name] = _decoded(result)
         return found
 
 
@@ -356,6 +348,15 @@ def structure(contender: Contender) -> int:
 def _around(trial: Trial) -> tuple[Trial, ...]:
     """The trial at 13 learning rates, half a decade to both sides."""
     return tuple(trial._replace(rate=trial.rate * 10.0 ** (k / 12)) for k in range(-6, 7))
+
+
+def _decoded(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The result of a report, with the losses that JSON has no word for."""
+    return {
+        "valid": _losses(result["valid"]),
+        "test": _losses(result["test"]),
+        "curve": [_losses(row) for row in result["curve"]],
+    }
 
 
 def _losses(values: Sequence[float | None]) -> list[float]:

@@ -9,6 +9,7 @@ from archive.evaluation import Status
 from discovery.config import Config, options
 from discovery.executors import Finished
 from discovery.promote.reduce import reduce
+from discovery.worker import LONGEST_MESSAGE, try_twice
 from evaluators.domain import Evaluator, load
 from evaluators.forms import canonical_graph
 from evaluators.optimizers.promotion import Promotion
@@ -67,18 +68,11 @@ class PromotionWorker:
     def run(self, unit: Any) -> Finished:
         """Works off a unit; what breaks in it twice is a fault of its rule, but for what a user can mend."""
         began = time.perf_counter()
-        try:
-            try:
-                result, fault = self._work(unit), ""
-            except ValueError:
-                raise
-            except Exception:  # noqa: BLE001  (whatever breaks here must not take the promotion along)
-                result, fault = self._work(unit), ""
-        except ValueError:
-            raise
-        except Exception as error:  # noqa: BLE001
-            result, fault = None, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        return Finished(unit, result, time.perf_counter() - began, fault)
+        found = try_twice(self._work, unit, through=(ValueError,))
+        seconds = time.perf_counter() - began
+        if isinstance(found, str):
+            return Finished(unit, None, seconds, " ".join(found.split())[:LONGEST_MESSAGE])
+        return Finished(unit, found, seconds)
 
     def _work(self, unit: Any) -> Any:
         if isinstance(unit, Sweep):
@@ -108,12 +102,15 @@ class PromotionWorker:
 
 def failed(unit: Any, settings: Promotion) -> Any:
     """Returns what a unit gives that no worker survives: what a rule gives that diverges, None for one to simplify."""
-    lost = [None] * settings.block
     if isinstance(unit, Sweep):
         return {"losses": [None] * len(unit.trials), "lanes_seconds": 0.0}
-    if isinstance(unit, Report):
-        return {"valid": lost, "test": lost, "curve": [lost] * settings.checkpoints}
-    return None
+    return diverged(settings) if isinstance(unit, Report) else None
+
+
+def diverged(settings: Promotion) -> dict[str, Any]:
+    """Returns the result of a report where every seed diverges."""
+    lost = [None] * settings.block
+    return {"valid": lost, "test": lost, "curve": [lost] * settings.checkpoints}
 
 
 def _finite(values: Any) -> Any:
