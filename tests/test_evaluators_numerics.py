@@ -112,6 +112,21 @@ def test_a_structure_as_a_program_is_that_structure(seed):
         ("a = 2.0 * x; y = a * a", "a = x * x; y = 5.0 * a"),
         ("a = x - x; y = x + a", "y = x + 3.0"),
         ("a = x / x; y = x * a", "y = x * 3.0"),
+        ("a = x + 2.0; y = a / x", "a = 2.0 / x; y = a + 1.0"),
+        ("a = x - 2.0; b = 3.0 - x; y = a / b", "a = x - 5.0; b = 2.0 / a; y = 3.0 - b"),
+        ("a = 3.0 + x; b = x / a; y = b - 5.0", "a = x - 5.0; b = 2.0 / a; y = 3.0 - b"),
+        ("a = 3.0 + x; b = x / a; y = 2.0 / b", "a = 2.0 / x; y = a + 1.0"),
+        ("a = x * x; b = a + x; y = b - 5.0", "a = x + 1.0; b = a * a; y = b + 3.0"),
+        ("a = 2.0 - x; b = a * x; y = 5.0 - b", "a = x + 1.0; b = a * a; y = b + 3.0"),
+        # a constant takes a sign, wherever the value goes
+        (
+            "a = 2.0 / x; b = a - x; c = 3.0 / b; d = c - b; y = d * d",
+            "a = 2.0 / x; b = a + x; c = 3.0 / b; d = b + c; y = d * d",
+        ),
+        ("a = 2.0 / x; b = a - x; y = b * b", "a = 2.0 / x; b = a + x; y = b * b"),
+        ("a = 2.0 - x; b = x * x; c = a * b; y = c / a", "a = 2.0 + x; b = x * x; c = a * b; y = c / a"),
+        # the constant of a sum takes that of a term, whatever else needs the term
+        ("a = x + 2.0; b = 3.0 / a; c = a + b; y = c + 1.0", "a = x + 2.0; b = 3.0 / a; c = x + b; y = c + 1.0"),
     ],
 )
 def test_programs_that_are_equal_up_to_constants_share_a_key(one, other):

@@ -44,7 +44,7 @@ def read(graph: Graph, number: Callable[[float], Any] = float) -> Formula | None
                 break
     except (ArithmeticError, ValueError):  # constants alone divided by zero, or beyond all numbers
         return None
-    return None if terms[root].op == "constant" else terms.formula(root)
+    return None if terms[root].op == "constant" else terms.formula(terms.signed(root))
 
 
 # --- back to programs ---------------------------------------------------------------------------------------------

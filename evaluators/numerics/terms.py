@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from evaluators.numerics.signs import ContradictionError, signs
 from primitives.program import key_of
 
 
@@ -43,6 +44,8 @@ OPERATIONS = {
 """Operations by name: u + c, c - u, u c, c / u, those of two values, those that are optional."""
 _COMMUTATIVE = frozenset({"add", "multiply", "fma", "fma_shift"})
 _CODES = {op: code for code, op in enumerate(OPERATIONS)}
+_SIGN = {"shift": 1, "flip": -1}
+_UNSIGNED = {"flip": "shift", "subtract": "add"}
 
 
 class Node(NamedTuple):
@@ -103,9 +106,10 @@ class Terms:
     def __init__(self, number: Callable[[float], Any]) -> None:
         self._number = number
         self._terms = [Term("x")]
-        self._hashes = [1]  # without regard to constants, and the same in every process
+        self._hashes = [(1, 1)]  # without regard to constants, the first to signs either; the same in every process
         self._numbers: dict[Term, int] = {self._terms[0]: X}
         self._free: frozenset[int] = frozenset()
+        self._needed: dict[int, int] = {}  # how many terms need a rewritten one
 
     def __getitem__(self, number: int) -> Term:
         return self._terms[number]
@@ -121,8 +125,12 @@ class Terms:
             keys = [self._hashes[arg] for arg in term.args]
             if term.op in _COMMUTATIVE:
                 keys[:2] = sorted(keys[:2])
+            whole = hash((_CODES.get(term.op, -1), *[key[1] for key in keys]))  # of integers: not salted
+            unsigned = [key[0] for key in keys]
+            if term.op == "subtract":
+                unsigned.sort()
             self._terms.append(term)
-            self._hashes.append(hash((_CODES.get(term.op, -1), *keys)))  # of integers: not salted
+            self._hashes.append((hash((_CODES.get(_UNSIGNED.get(term.op, term.op), -1), *unsigned)), whole))
         return number
 
     def call(self, primitive: str, args: Sequence[int]) -> int:
@@ -159,7 +167,8 @@ class Terms:
             op, args, own = self[number]
             if op in _COMMUTATIVE and self._hashes[args[0]] > self._hashes[args[1]]:
                 args = (args[1], args[0], *args[2:])
-            missing = [arg for arg in args if arg not in places]
+            by_hash = sorted(args, key=self._hashes.__getitem__) if op == "subtract" else args
+            missing = [arg for arg in by_hash if arg not in places]
             if number in places or not missing:
                 stack.pop()
                 if number not in places:
@@ -183,6 +192,7 @@ class Terms:
             for arg in self[number].args:
                 users.setdefault(arg, set()).add(number)
         built = {X: X}
+        self._needed = {}
         for number in order:
             op, args, own = self[number]
             if op == "x":
@@ -195,6 +205,32 @@ class Terms:
             else:
                 term = self._rewrite(op, renewed, own)
                 built[number] = self._add(Term(op, renewed, own) if term is None else term)
+            new = built[number]
+            self._needed[new] = self._needed.get(new, 0) + len(users.get(number, ()))
+        return built[root]
+
+    def signed(self, root: int) -> int:
+        """Returns a term whose constants have taken the signs of values, so that the fewest are subtracted."""
+        order = sorted(self._below(root))
+        try:
+            negated = signs(order, self.__getitem__, lambda u, v: self._hashes[u] < self._hashes[v])
+        except ContradictionError:
+            return root
+        built = {X: X}
+        for number in order[1:]:
+            op, args, own = self[number]
+            i, first = negated[number], negated[args[0]]
+            if op in ("shift", "flip"):
+                op = "flip" if i ^ first ^ (op == "flip") else "shift"
+                own = (-own[0] if i else own[0],)
+            elif op in ("add", "subtract"):
+                second = negated[args[1]] ^ (op == "subtract")
+                op = "add" if first == second else "subtract"
+                args = args if i == first else args[::-1]
+            elif own:
+                turned = (i if op == "fma_shift" else i ^ first, i)
+                own = tuple([-c if minus else c for c, minus in zip(own, turned, strict=False)])
+            built[number] = self._add(Term(op, tuple([built[arg] for arg in args]), own))
         return built[root]
 
     def _below(self, root: int) -> set[int]:
@@ -223,22 +259,77 @@ class Terms:
     def _unary(self, op: str, number: int, c: Any) -> Term | None:
         """An operation with a constant on another operation."""
         within, args, own = self[number]
-        if len(args) == 1 and own and own[0] != 0:
+        if own:
             (a,) = own[:1]
-            if (op, within) in _MERGED:
+            divides = op == "invert" or (within == "scale" and op != "scale")
+            if (op, within) in _MERGED and not (divides and a == 0):
                 merged, fold = _MERGED[op, within]
                 return Term(merged, args, (fold(c, a),))
-            if within == "scale":  # the factor comes to the front
+            if within == "scale" and op != "invert" and a != 0:  # the factor comes to the front
                 inner = self._add(Term("shift", args, (c / a if op == "shift" else -c / a,)))
                 return Term("scale", (inner,), (a if op == "shift" else -a,))
         if op == "flip" and within == "invert":
             return Term("shift", (self._add(Term("invert", args, (-own[0],))),), (c,))
+        found = None
+        if within == "divide":
+            found = self._proper(op, args[0], args[1], c)
+        elif within == "multiply" and op in _SIGN:
+            found = self._square_completed(args[0], args[1], _SIGN[op], c)
+        elif within in ("add", "subtract") and op in _SIGN:
+            found = self._lifted(op, within, args, c)
+        if found is not None:
+            return found
         turned = self._negative(number)
         if turned is None:
             return None
         if op in ("shift", "flip"):
             return Term("flip" if op == "shift" else "shift", (turned,), (c,))
         return Term(op, (turned,), (-c,))
+
+    def _proper(self, op: str, u: int, v: int, c: Any) -> Term | None:
+        """An operation with a constant on u / v, where v = u + a or a - u: with 1 + a / v for the quotient."""
+        if self[v].op not in ("shift", "flip") or self[v].args != (u,):
+            return None
+        (a,), one = self[v].own, self._number(1.0)
+        whole, part = (one, -a) if self[v].op == "shift" else (-one, a)  # u / v = whole + part / v
+        if op == "invert":  # v / u = whole + a / u
+            return Term("shift", (self._add(Term("invert", (u,), (c * a,))),), (c * whole,))
+        if op == "scale":
+            return Term("shift", (self._add(Term("invert", (v,), (c * part,))),), (c * whole,))
+        if op == "flip":
+            whole, part = -whole, -part
+        return Term("shift", (self._add(Term("invert", (v,), (part,))),), (c + whole,))
+
+    def _lifted(self, op: str, within: str, args: tuple[int, ...], c: Any) -> Term | None:
+        """C + (u + v), where u or v is w + a: the constant of the whole takes it, even if others need w + a."""
+        for place, arg in enumerate(args):
+            inner = self[arg]
+            if inner.op in ("shift", "flip"):
+                minus = (within == "subtract" and place == 1) != (op == "flip")
+                other, w = args[1 - place], inner.args[0]
+                if inner.op == "shift":
+                    bare = Term(within, (w, other) if place == 0 else (other, w))
+                elif within == "add":
+                    bare = Term("subtract", (other, w))
+                elif place == 1:
+                    bare = Term("add", (other, w))
+                else:
+                    continue
+                return Term(op, (self._add(bare),), (c - inner.own[0] if minus else c + inner.own[0],))
+        return None
+
+    def _square_completed(self, u: int, v: int, sign: int, c: Any) -> Term | None:
+        """C + u (u + a) = c - a^2 / 4 + (u + a / 2)^2, and c + u (a - u) likewise, where nothing else needs u + a."""
+        if self[u].op in ("shift", "flip") and self[u].args == (v,):
+            u, v = v, u
+        if self[v].op not in ("shift", "flip") or self[v].args != (u,) or self._needed.get(v) != 1:
+            return None
+        half = self[v].own[0] / self._number(2.0)
+        if self[v].op == "flip":
+            half, sign = -half, -sign
+        root = self._add(Term("shift", (u,), (half,)))
+        square = self._add(Term("multiply", (root, root)))
+        return Term("shift" if sign > 0 else "flip", (square,), (c - sign * half * half,))
 
     def _negative(self, number: int) -> int | None:
         """The negative of a term that has the wrong sign, at no more operations."""
@@ -322,6 +413,17 @@ class Terms:
         (a, own_u), (b, own_v) = self[u][1:], self[v][1:]
         if self._is(u, "scale"):
             return Term("scale", (self._add(Term(op, (a[0], v))),), own_u)
+        if op == "divide" and self._is(u, "shift", "flip"):
+            same = (
+                (v, 1, self._number(0.0))
+                if a == (v,)
+                else (b[0], _SIGN.get(self[v].op, 0), own_v[0])
+                if own_v
+                else None
+            )
+            if same is not None and same[0] == a[0] and same[1]:  # (w + a) / (w + b) = 1 + (a - b) / (w + b)
+                sign = self._number(float(_SIGN[self[u].op] * same[1]))
+                return Term("shift", (self._add(Term("invert", (v,), (own_u[0] - sign * same[2],))),), (sign,))
         if self._is(u, "invert"):
             if op == "multiply":
                 return Term("scale", (self._add(Term("divide", (v, a[0]))),), own_u)
