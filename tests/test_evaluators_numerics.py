@@ -1,5 +1,6 @@
 """The domain of numeric functions: structures, fits, targets, bad input. The authority is mpmath."""
 
+import math
 from fractions import Fraction
 
 import mpmath
@@ -266,11 +267,36 @@ def test_fits_are_the_best_approximations_of_the_literature(lines, error):
         (9, 9.31e-11),
         (10, 1.45e-12),
         (12, 3.55e-16),
+        (14, 8.67e-20),
     ],
 )
 def test_textbook_forms_have_the_errors_that_40_digits_gave(operations, error):
     """Figures of a Remez exchange in mpmath with 40 digits, apart from this code."""
     assert textbook.best(EXP2, operations).error == pytest.approx(error, rel=5e-3)
+
+
+@pytest.mark.parametrize(("operations", "squarings"), [(15, 3), (16, 4), (17, 5)])
+def test_textbook_forms_beyond_float64_have_the_asymptotic_error(operations, squarings):
+    """n! n! r^(2n+1) / (2^(2n) (2n)! (2n+1)!) for e^x on an interval of half-length r (Braess 1984), relative."""
+    n, r = 4, math.log(2.0) / 2.0 / 2.0**squarings
+    error = math.factorial(n) ** 2 * r ** (2 * n + 1) / 4.0**n / math.factorial(2 * n) / math.factorial(2 * n + 1)
+    assert textbook.best(EXP2, operations).error == pytest.approx(2.0**squarings * error, rel=5e-3)
+
+
+def fractions(high, low):
+    return [Fraction(h) + Fraction(e) for h, e in zip(high.tolist(), low.tolist(), strict=True)]
+
+
+@given(seeds)
+def test_linear_equations_are_solved_to_28_digits(seed):
+    """What is left of each equation, exactly, beside the largest unknown."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 8))
+    a, b = ((rng.normal(size=shape), 1e-17 * rng.normal(size=shape)) for shape in ((n, n), n))
+    x = fractions(*dd.solve(a, b))
+    for row, wanted in zip(zip(*a, strict=True), fractions(*b), strict=True):
+        left = sum(factor * value for factor, value in zip(fractions(*row), x, strict=True)) - wanted
+        assert abs(left) <= Fraction(1e-28) * n * max(map(abs, x))
 
 
 # --- the judge --------------------------------------------------------------------------------------------------------

@@ -87,6 +87,27 @@ def fma(x: Pair, y: Pair, z: Pair) -> Pair:
     return add(multiply(x, y), z)
 
 
+def solve(a: Pair, b: Pair) -> Pair:
+    """Returns the solution x of a x = b by Gaussian elimination with row pivoting; NaN where a is singular.
+
+    Args:
+        a: matrix (n, n).
+        b: right side (n,).
+    """
+    high, low = (np.column_stack((matrix, right)) for matrix, right in zip(a, b, strict=True))
+    n = len(high)
+    for place in range(n):
+        pivot = place + int(np.abs(high[place:, place]).argmax())
+        swap = [pivot, place]
+        high[[place, pivot]], low[[place, pivot]] = high[swap], low[swap]
+        row = divide((high[place], low[place]), (high[place, place], low[place, place]))
+        high[place], low[place] = row
+        rest = np.arange(n) != place  # all others: no substitution is left to do
+        factors = high[rest, place, None], low[rest, place, None]
+        high[rest], low[rest] = subtract((high[rest], low[rest]), multiply(factors, row))
+    return high[:, n], low[:, n]
+
+
 def pairs(values: list[Any]) -> Pair:
     """Returns mpmath numbers as pairs of arrays."""
     high = np.array([float(v) for v in values])

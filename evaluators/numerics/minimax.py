@@ -180,23 +180,31 @@ def _turns(residuals: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.signbit(residuals[1:]) != np.signbit(residuals[:-1])) + 1
 
 
-def _exchange(residuals: np.ndarray, jacobian: np.ndarray) -> np.ndarray | None:
-    """The change that levels p + 1 alternating extrema; None where there are fewer, or they are levelled by none."""
-    slots = len(jacobian)
+def extrema(residuals: np.ndarray, count: int) -> list[int] | None:
+    """Returns the places of so many extrema of alternating sign; None where there are fewer."""
     turns = _turns(residuals)
-    if len(turns) < slots or not np.isfinite(jacobian).all():
+    if len(turns) < count - 1:
         return None
     size = np.abs(residuals)
     edges = np.concatenate(([0], turns, [len(residuals)]))
-    extrema = [low + int(size[low:high].argmax()) for low, high in pairwise(edges)]
-    while len(extrema) > slots + 1:  # the lowest end goes, so that signs keep alternating
-        extrema.pop(0 if size[extrema[0]] < size[extrema[-1]] else -1)
+    found = [low + int(size[low:high].argmax()) for low, high in pairwise(edges)]
+    while len(found) > count:  # the lowest end goes, so that signs keep alternating
+        found.pop(0 if size[found[0]] < size[found[-1]] else -1)
+    return found
+
+
+def _exchange(residuals: np.ndarray, jacobian: np.ndarray) -> np.ndarray | None:
+    """The change that levels p + 1 alternating extrema; None where there are fewer, or they are levelled by none."""
+    slots = len(jacobian)
+    places = extrema(residuals, slots + 1)
+    if places is None or not np.isfinite(jacobian).all():
+        return None
     length = np.abs(jacobian).max(axis=1)
     length[length == 0.0] = 1.0
     signs = np.where(np.arange(slots + 1) % 2, -1.0, 1.0)
-    rows = np.column_stack(((jacobian[:, extrema] / length[:, None]).T, signs))
+    rows = np.column_stack(((jacobian[:, places] / length[:, None]).T, signs))
     try:
-        return np.linalg.solve(rows, -residuals[extrema])[:slots] / length
+        return np.linalg.solve(rows, -residuals[places])[:slots] / length
     except np.linalg.LinAlgError:
         return None
 

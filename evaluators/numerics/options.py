@@ -97,7 +97,7 @@ class Options(BaseModel):
     )
     stages: tuple[Stage, ...] = Field(
         default=(
-            Stage(name="quick", starts=10, steps=10, kept=2),
+            Stage(name="quick", starts=32, steps=20, kept=2),
             Stage(name="firm", starts=8, steps=15, kept=1, polish=20),
             Stage(name="minimax", starts=12, steps=20, kept=2, polish=40, minimax=30),
         ),

@@ -242,6 +242,8 @@ class Terms:
         return seen
 
     def _rewrite(self, op: str, args: tuple[int, ...], own: tuple[Any, ...]) -> Term | None:
+        if op in ("scale", "invert") and own[0] == 0:
+            return self._constantly(0.0)
         if op in ("shift", "flip", "scale", "invert"):
             return self._unary(op, args[0], own[0]) if args[0] in self._free else None
         if op in ("add", "subtract"):
@@ -261,11 +263,10 @@ class Terms:
         within, args, own = self[number]
         if own:
             (a,) = own[:1]
-            divides = op == "invert" or (within == "scale" and op != "scale")
-            if (op, within) in _MERGED and not (divides and a == 0):
+            if (op, within) in _MERGED and not (op == "invert" and a == 0):
                 merged, fold = _MERGED[op, within]
                 return Term(merged, args, (fold(c, a),))
-            if within == "scale" and op != "invert" and a != 0:  # the factor comes to the front
+            if within == "scale" and a != 0:  # the factor comes to the front
                 inner = self._add(Term("shift", args, (c / a if op == "shift" else -c / a,)))
                 return Term("scale", (inner,), (a if op == "shift" else -a,))
         if op == "flip" and within == "invert":
