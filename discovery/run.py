@@ -311,7 +311,7 @@ class Run:
         if isinstance(unit, BreedUnit):
             self._seconds["propose"] += finished.seconds
             batch.bred[result.id] = result
-            return self._admit_ready(pool)
+            return self._admit_ready(pool) if len(batch.bred) == len(batch.plan.parents) else 0
         self._seconds["evaluate"] += finished.seconds
         batch.judged[result.behaviour, result.evaluation.replicate] = result
         return 0
@@ -331,9 +331,9 @@ class Run:
 
     def _is_complete(self, number: int) -> bool:
         batch = self._batches.get(number)
-        if self.search.curve.is_turn(number) and self.search.curve.to_judge() is not None:
+        if batch is None or batch.missing or batch.hits is None:
             return False
-        return batch is not None and batch.hits is not None and batch.missing == 0
+        return not self.search.curve.is_turn(number) or self.search.curve.to_judge() is None
 
     def _merge(self, number: int, began: float, workers: int) -> Progress:
         """Merges a batch, in one transaction; returns what the run has come to."""

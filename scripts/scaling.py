@@ -26,6 +26,7 @@ from typing import Annotated, Any, NamedTuple, cast
 
 import scaling_page
 import typer
+from bench_memory import cache_of, held
 from simulated import Crowded, Simulated, configuration
 
 from archive.store import Store
@@ -132,7 +133,7 @@ def saturation(
     """Candidates and evaluations a second until the driver is the limit."""
     found = []
     for number in workers or (10, 100, 1000):
-        batch = max(64, 8 * number)  # enough for all of them to be busy
+        batch = max(64, 32 * number)  # enough for all of them to be busy, and for calls that are worth their way
         found.append({"batch": batch, **_simulated(number, batch, seconds, evaluation)})
     batches = {batch: _driver_alone(batch, seconds / 2) for batch in (64, 512, 4096)}
     keep("saturation", {"seconds": seconds, "evaluation": evaluation, "searches": found, "driver": batches})
@@ -173,6 +174,10 @@ def _timed(pool: Executor, batch: int, seconds: float) -> dict[str, Any]:
     candidates = after.candidates - before.candidates
     parts = {part: after.seconds_by_part[part] - before.seconds_by_part[part] for part in ("merge", "store")}
     spent = {"thread": last.thread - first.thread, "process": last.process - first.process, **parts}
+    if (
+        isinstance(pool, InProcess) and before.staff and staff
+    ):  # what the worker does in this thread is not the driver's
+        spent["thread"] -= staff.load.waited - before.staff.load.waited
     return {
         "workers": after.workers,
         "candidates_per_second": candidates / elapsed,
@@ -208,16 +213,19 @@ def soak(
     make = partial(Simulated, config.batch, EVALUATION_SECONDS, True)
     stop, done, kills = threading.Event(), threading.Event(), count()
     memory: list[dict[str, float]] = []
+    merged = 0
 
     def kill() -> None:
         while not done.wait(every):
             found = _children(os.getpid())
             memory.append({name: sum(_resident(pid) for pid in pids) for name, pids in found.items()})
-            memory[-1]["driver"] = _resident(os.getpid())
+            memory[-1] |= {"driver": _resident(os.getpid()), "batches": merged, "minutes": every * len(memory) / 60.0}
             if found["worker"]:
                 os.kill(found["worker"][next(kills) % len(found["worker"])], signal.SIGKILL)
 
     def watch(progress: Progress) -> None:
+        nonlocal merged
+        merged = progress.batch + 1
         if progress.seconds >= 60.0 * minutes:
             stop.set()
 
@@ -231,6 +239,9 @@ def soak(
     finally:
         done.set()
         pool.close()
+    for moment in scaling_page.shown(memory):
+        cache = partial(cache_of, folder / "killed", config.cache.entries, int(moment["batches"]))
+        moment["cache"] = held(cache) / 2**20
     whole = folder / "whole"
     counted = config.model_copy(update={"budget": Budget(candidates=ended.progress.candidates)})
     with Run.create(counted, whole) as run:

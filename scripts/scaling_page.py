@@ -89,8 +89,8 @@ def _saturation(figures: Figures) -> list[str]:
         for run in figures["searches"]
     ]
     alone = (
-        "The driver without Ray, with workers that take no time (microseconds a candidate; CPU includes what the "
-        "simulated workers take in its process, merge and store are wall-clock, the disk included, once a batch):"
+        "The driver without Ray, what its worker takes in the same thread taken off (microseconds a candidate; merge "
+        "and store are parts of it, in wall-clock, the disk included, once a batch):"
     )
     costs = [
         [batch, *(f"{run['microseconds_per_candidate'][part]:.0f}" for part in ("thread", "merge", "store"))]
@@ -110,19 +110,26 @@ def _saturation(figures: Figures) -> list[str]:
     return ["## Where the driver is the limit", "", text, "", *_table(head, rows), "", alone, "", *table, "", past]
 
 
+def shown(memory: list[dict[str, float]]) -> list[dict[str, float]]:
+    """Returns the moments of a soak that the page has: five, from first to last."""
+    return [memory[place] for place in sorted({place * (len(memory) - 1) // 4 for place in range(5)})] if memory else []
+
+
 def _soak(figures: Figures) -> list[str]:
-    names, memory = ("driver", "gcs_server", "raylet"), figures["memory"]
-    places = sorted({place * (len(memory) - 1) // 4 for place in range(5)}) if memory else []
+    names, memory = ("driver", "cache", "gcs_server", "raylet"), figures["memory"]
     rows = [
-        [f"{(place + 1) * figures['every'] / 60:.1f}", *(f"{memory[place].get(name, 0.0):,.0f}" for name in names)]
-        for place in places
+        [f"{moment['minutes']:.1f}", *(f"{moment.get(name, 0.0):,.0f}" for name in names)] for moment in shown(memory)
     ]
+    first, last = shown(memory)[0], shown(memory)[-1]
+    grown = {name: last[name] - first[name] for name in ("driver", "cache")}
     equal = "equal to" if figures["equal"] else "NOT equal to"
     text = (
         f"{figures['minutes']:g} minutes with {figures['workers']} workers that sleep, one of them killed every "
         f"{figures['every']:g} s: {figures['kills']} kills, {figures['lost']} workers lost, {figures['repeated']} "
         f"units repeated. {figures['candidates']:,} candidates and {figures['evaluations']:,} evaluations; what the "
-        f"run folder holds is {equal} that of a run in one process that nothing disturbed."
+        f"run folder holds is {equal} that of a run in one process that nothing disturbed. The driver grew by "
+        f"{grown['driver']:.0f} MB, {grown['cache']:.0f} MB of it the entries of its cache (rebuilt from the store; it "
+        f"is bounded, and has not filled yet)."
     )
     return ["## Soak", "", text, "", *_table(["minutes", *(f"{name} (MB)" for name in names)], rows)]
 

@@ -47,13 +47,15 @@ def batches_of(history):
     return batches
 
 
-def test_the_front_breeds_from_every_bin_of_the_first_axis_alike():
+def test_the_front_breeds_from_every_bin_of_the_first_axis_in_proportion_to_its_number():
     grid = grid_of(np.linspace(-1.0, 1.0, 60).tolist(), depth=6)
     bins = {elite.id: grid.bins(elite.cell)[0] for elite in grid.elites()}
     parents = load("front")(Options(name="front", tournament=1)).parents(grid, STARTS, np.random.default_rng(0), 5_000)
     drawn = Counter(bins[parent] for parent in parents)
     assert set(drawn) == set(bins.values())
-    assert stats.chisquare(list(drawn.values())).pvalue > 1e-3
+    weights = 1.0 + np.array(sorted(drawn))
+    expected = len(parents) * weights / weights.sum()
+    assert stats.chisquare([drawn[number] for number in sorted(drawn)], expected).pvalue > 1e-3
     best = {max((e for e in grid.elites() if bins[e.id] == one), key=grid.value).id for one in set(bins.values())}
     keen = load("front")(Options(name="front", tournament=200)).parents(grid, STARTS, np.random.default_rng(0), 500)
     assert set(keen) == best

@@ -3,9 +3,9 @@
 from collections import deque
 from statistics import fmean, median
 
-CALL_SECONDS = 0.1
+CALL_SECONDS = 0.25
 """What a call should take, so that its way does not count."""
-CALL_SECONDS_A_WORKER = 0.001
+CALL_SECONDS_A_WORKER = 0.005
 """More of it a worker where there are many: the driver spends a third of a millisecond on a call."""
 SHORTEST_CALL = 0.01
 """Seconds under which work is not worth sharing: the candidates of a small batch are bred in one place."""

@@ -10,8 +10,7 @@ import pickle
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -108,7 +107,7 @@ class RayPool:
         Raises:
             ValueError: workers can't import what they need or make their evaluator, or there is no place for one.
         """
-        with self._reachable():
+        try:
             self._tend()
             first = time.monotonic()
             while not self._workers or (len(self._workers) < self._wanted and time.monotonic() - first < PATIENCE):
@@ -116,6 +115,8 @@ class RayPool:
                     first = time.monotonic()
                 self._collect()
                 self._tend()
+        except self._ray.exceptions.RayError as error:
+            raise self._out_of_reach(error) from None
 
     def submit(self, unit: Any, first: bool = False) -> None:
         """Takes a unit; `first` puts it before those that wait."""
@@ -127,12 +128,14 @@ class RayPool:
         Raises:
             ValueError: workers can't be replaced, or raise what is no fault of a unit.
         """
-        with self._reachable():
+        try:
             self._feed()  # before what is finished is looked at: whoever is ready must not wait for that
             while not self._finished:
                 self._tend()
                 self._feed()
                 self._collect()
+        except self._ray.exceptions.RayError as error:
+            raise self._out_of_reach(error) from None
         return self._finished.popleft()
 
     def load(self) -> Load:
@@ -158,16 +161,12 @@ class RayPool:
         self._joining.clear()
         self._cluster.close()
 
-    @contextmanager
-    def _reachable(self) -> Iterator[None]:
+    def _out_of_reach(self, error: BaseException) -> ValueError:
         """What is no worker's fault is one of Ray itself."""
-        try:
-            yield
-        except self._ray.exceptions.RayError as error:
-            raise ValueError(
-                f"Ray must stay within reach on {self._cluster.place}, got {_reason(error)}; see whether it still "
-                f"runs, then resume: all that is merged is kept"
-            ) from None
+        return ValueError(
+            f"Ray must stay within reach on {self._cluster.place}, got {_reason(error)}; see whether it still "
+            f"runs, then resume: all that is merged is kept"
+        )
 
     # --- workers come and go -------------------------------------------------------------------------------------
 
