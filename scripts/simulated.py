@@ -136,9 +136,9 @@ class Crowd:
             [(one.results, slowness * one.seconds, one.fault) for one in finished], pickle.HIGHEST_PROTOCOL
         )
 
-    async def start(self) -> str:
+    async def start(self) -> tuple[str, str]:
         """Says that a worker is there."""
-        return "simulated"
+        return "this machine", "simulated"
 
 
 class Method(NamedTuple):
@@ -181,6 +181,11 @@ class Crowded:
     def remarks(self) -> tuple[str, ...]:
         """Has none."""
         return ()
+
+    def has(self, node: str) -> bool:
+        """The machine stays."""
+        del node
+        return True
 
     def hire(self, actor: type) -> Seat:
         """Returns a new worker."""

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from archive.ledger import Ledger
 from discovery.cli.app import main
 from discovery.cli.promotion import print_promotion
 from discovery.config_file import build
-from discovery.executors import Finished
+from discovery.executors import Finished, make_executor
 from discovery.promote import LEDGER, PAGE, REPORT, View, beside, check, entry, finals, promote
 from discovery.promote.display import panel
 from discovery.promote.entry import rule_name, with_decay
@@ -742,6 +743,9 @@ class Deadly:
     def __init__(self, word):
         self.word, self.units = word, []
 
+    def warm_up(self):
+        pass
+
     def submit(self, unit):
         self.units.append(unit)
 
@@ -760,9 +764,10 @@ def test_a_candidate_that_workers_do_not_survive_falls(tmp_path, monkeypatch, ph
     stage = Stage(name="larger", tasks=("small_task:linear",))
     settings = SETTINGS.model_copy(update={"stages": (stage,)})
     deadly = Deadly("cube")
-    monkeypatch.setattr(Bench, "_started", lambda bench: deadly)
     with Ledger(tmp_path / "ledger.jsonl", {}) as ledger:
-        bench = Bench(ledger, build({"evaluation": {"tasks": ["small_task:regression"]}}), settings, 1)
+        bench = Bench(
+            ledger, build({"evaluation": {"tasks": ["small_task:regression"]}}), settings, lambda make: deadly
+        )
         funnel = Funnel(DOMAIN, settings, bench)
         if phase == "choice":
             funnel._choose(rules("cube", "sinh"))
@@ -789,7 +794,7 @@ def test_a_changed_task_of_the_search_is_measured_anew(tmp_path, monkeypatch):
     def keys():
         units = Simplify("text"), Sweep(Contender("text"), "small_task:linear", 0, (Trial(0.1),))
         with Ledger(tmp_path / "ledger.jsonl", {}) as ledger:
-            bench = Bench(ledger, config, check(config), 1)
+            bench = Bench(ledger, config, check(config), partial(make_executor, 1))
             return [bench._key(unit) for unit in units]
 
     before = keys()

@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections import Counter
@@ -180,11 +182,13 @@ def test_machines_come_and_go_and_are_told(cluster, pool, monkeypatch):
         results(made, jobs)
     assert made.workers == 3
     assert made.load().remarks == ()
+    monkeypatch.setattr(ray_pool, "ATTEMPTS", 1)  # a unit would be at fault the first time
     for job in jobs:
         made.submit(job)
     cluster.remove_node(node, allow_graceful=False)
-    numbers = sorted(made.next().unit.number for _ in jobs)
-    assert numbers == list(range(50))
+    found = [made.next() for _ in jobs]
+    assert sorted(one.unit.number for one in found) == list(range(50))
+    assert not [one for one in found if one.fault], "a machine that goes away is no fault of its units"
     until = time.monotonic() + 60.0
     while made.workers > 2 and time.monotonic() < until:
         results(made, jobs)
@@ -308,6 +312,32 @@ def test_no_cluster_at_the_address_is_told_at_once():
     with refused(r"a Ray cluster must run at 127.0.0.1:1, got: Connection refused; start one with `ray start --head`"):
         make_executor(2, OddJobs, address="127.0.0.1:1")
     assert time.monotonic() - began < 60.0
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_who_answers_and_is_no_ray_is_told_at_once(answer):
+    began = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(100)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        with refused(rf"a Ray cluster must run at 127.0.0.1:{port}, got: something that is no Ray; start one with"):
+            join(f"127.0.0.1:{port}", 2)
+        thread.join()
+    assert time.monotonic() - began < 60.0
+
+
+def test_who_listens_and_never_answers_is_told(monkeypatch):
+    monkeypatch.setattr(ray_cluster, "_ANSWER", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server, refused("got: timed out; start one with"):
+        join(f"127.0.0.1:{server.getsockname()[1]}", 2)
 
 
 @pytest.mark.parametrize("address", ["head", "head:", ":6379", "ray://head:10001", "head:99999", "http://head:1"])

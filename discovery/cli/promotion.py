@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from discovery.cli.options import Json, RunFolder, Workers
+from discovery.cli.options import Address, Gpus, Json, RunFolder, Workers
 from discovery.cli.output import INTERRUPTED, console, print_json, print_table, remark, say
 
 
@@ -27,6 +27,8 @@ def promote(
         typer.Option("--set", metavar="KEY=VALUE", help="Set a value of the section `promotion`, `gate.lead=2` say."),
     ] = None,
     workers: Workers = None,
+    address: Address = None,
+    gpus_per_worker: Gpus = 0.0,
     as_json: Json = False,
 ) -> None:
     """Take the best rules of a run through the funnel, from simplification to held-out tasks and into a library.
@@ -39,13 +41,15 @@ def promote(
       pride promote runs/long
       pride promote runs/long --top 40 --library my_rules
       pride promote runs/long --set gate.lead=2 --set constants=0
+      pride promote runs/long --address auto --workers 100
     """
     from discovery.imports import check_imports
 
     check_imports()
     changed = top is not None or bool(overrides)
     settings = _settings(folder, top, overrides or []) if changed else None
-    report = promoted(folder, out, library, settings, workers)
+    place = {"workers": workers, "address": address, "gpus_per_worker": gpus_per_worker}
+    report = promoted(folder, place, out, library, settings)
     if as_json:
         print_json(report)
     else:
@@ -54,18 +58,18 @@ def promote(
 
 def promoted(
     folder: Path,
+    place: Mapping[str, Any],
     out: Path | None = None,
     library: Path | None = None,
     settings: Mapping[str, Any] | None = None,
-    workers: int | None = None,
 ) -> dict[str, Any]:
-    """Promotes a run while a person watches; returns the report."""
+    """Promotes a run on workers of some place while a person watches; returns the report."""
     from discovery.promote import promote as work
     from discovery.promote.display import watch
 
     try:
         with watch(console(stderr=True), f"promotion of {folder}") as shown:
-            return work(folder, out, library, settings, workers, shown)
+            return work(folder, out, library, settings, watch=shown, **place)
     except KeyboardInterrupt:
         more = "" if settings is None and out is None and library is None else " with the same options"
         remark(f"interrupted; what is measured is kept. To go on:  pride promote {quote(str(folder))}{more}")

@@ -87,7 +87,7 @@ def run(
     if stopped or not (promote and as_json):
         _finish(folder, stopped, as_json)
     if promote:
-        _promote(folder, workers or config.workers, as_json)
+        _promote(folder, place, as_json)
 
 
 def _for_promotion(config: "Config") -> "Config":
@@ -104,11 +104,11 @@ def _for_promotion(config: "Config") -> "Config":
     return config
 
 
-def _promote(folder: Path, workers: int | None, as_json: bool) -> None:
+def _promote(folder: Path, place: Mapping[str, Any], as_json: bool) -> None:
     from discovery.cli.promotion import print_promotion, promoted
     from discovery.report import summary
 
-    report = promoted(folder, workers=workers)
+    report = promoted(folder, place)
     if as_json:
         print_json({**summary(folder), "promotion": report})
     else:

@@ -36,6 +36,8 @@ _OWN_ENVIRONMENT = {
 }
 # What answers at an address and is no Ray is asked for more than 40 s each time, and 20 times by default.
 _JOINED_ENVIRONMENT = {"RAY_NUM_REDIS_GET_RETRIES": "2"}
+_ANSWER = 10.0
+"""Seconds that the head of a cluster has for an answer."""
 _OPTIONS: Mapping[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
 
 
@@ -79,6 +81,10 @@ class Cluster:
             missing = f"{self._asked} workers were asked for, {self.place} has room for {room} ({self.needs} each)"
             return (*self._remarks, f"{missing}; the others join when machines do")
         return self._remarks
+
+    def has(self, node: str) -> bool:
+        """Whether a machine is still there, by Ray's id of it."""
+        return any(one["NodeID"] == node and one["Alive"] for one in self.ray.nodes())
 
     def hire(self, actor: type) -> Any:
         """Returns a new actor, which may have to wait for a place; dead ones are never started again by Ray."""
@@ -185,9 +191,23 @@ def _refuse_unreachable(address: str) -> None:
             f"an address must be HOST:PORT of a cluster's head, or auto, got {address!r}; `ray start --head` prints it"
         )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10.0).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER) as connection:
+            is_ray = _speaks_http2(connection)
     except OSError as error:
         raise ValueError(_nobody(address, error.strerror or str(error))) from None
+    if not is_ray:
+        raise ValueError(_nobody(address, "something that is no Ray"))
+
+
+def _speaks_http2(connection: socket.socket) -> bool:
+    """Whether who listens answers as a cluster's head does (RFC 9113: the first frame of a server is of settings)."""
+    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+        return True  # it answers nobody in plain text
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+    answer = b""
+    while len(answer) < 4 and (more := connection.recv(4 - len(answer))):
+        answer += more
+    return answer[3:] == b"\x04"
 
 
 def _nobody(address: str, problem: str) -> str:

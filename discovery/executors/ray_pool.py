@@ -1,9 +1,10 @@
 """A pool of persistent Ray actors that may come and go: nothing is lost, and nothing comes back twice.
 
-A worker that dies, or hangs, is replaced and its units go to others: the
-call that it was at counts as failed, the one behind it as never begun. From then on each unit of the failed call
-travels alone, so a unit that takes `ATTEMPTS` workers with it takes no others along; it comes back as a fault. How many
-units travel in a call follows their measured time, worker by worker; no result depends on it.
+A worker that dies, or hangs, is replaced and its units go to others: the call that it was at counts as failed, the one
+behind it as never begun. From then on each unit of the failed call travels alone, so a unit that takes `ATTEMPTS`
+workers with it takes no others along; it comes back as a fault. Where a whole machine went away, as spot machines do,
+no unit is to blame. How many units travel in a call follows their measured time, worker by worker; no result depends on
+it.
 """
 
 import pickle
@@ -58,6 +59,7 @@ class _Call:
 @dataclass(eq=False, slots=True)
 class _Worker:
     actor: Any
+    node: str  # Ray's id of its machine
     joined: float
     calls: deque[_Call] = field(default_factory=deque)
     busy: float = 0.0
@@ -213,14 +215,14 @@ class RayPool:
         """Takes in a worker that is ready, or notes that it could not start."""
         actor, _ = self._joining.pop(ref)
         try:
-            kind = self._ray.get(ref)
+            node, kind = self._ray.get(ref)
         except self._ray.exceptions.RayError as error:
             self._ray.kill(actor)
             self._refuse(error)
             return
         self._failed_starts, self._trouble = 0, ()
         self._kinds.add(kind)
-        worker = _Worker(actor, time.monotonic())
+        worker = _Worker(actor, node, time.monotonic())
         self._workers[worker] = None
         self._free[0][worker] = None
 
@@ -242,6 +244,7 @@ class RayPool:
         # one that is only out of reach, or hangs, would keep its place
         self._ray.kill(worker.actor)
         self._lost += 1
+        is_to_blame = self._cluster.has(worker.node)  # else its machine went away
         again: list[_Task] = []
         failed = False  # the first call that did not come to its end is the one it was at
         for call in worker.calls:
@@ -250,7 +253,7 @@ class RayPool:
             if results is not None:
                 self._take(worker, call, results)
                 continue
-            if not failed:
+            if is_to_blame and not failed:
                 self._fail(call, reason)
             failed = True
             again += [task for task in call.tasks if task.failures < ATTEMPTS]

@@ -17,8 +17,10 @@ class Actor:
     def here(self) -> None:
         """Says that it has a place."""
 
-    def start(self, folders: list[str], make: bytes) -> str:
-        """Makes the worker, warms it up, and returns the kind of machine that it is on."""
+    def start(self, folders: list[str], make: bytes) -> tuple[str, str]:
+        """Makes the worker, warms it up, and returns Ray's id of the machine that it is on, and what kind it is."""
+        import ray  # not before its settings are in the environment
+
         # modules lie where they do for the driver: a task in the user's folder, on a cluster in one that is shared
         sys.path.extend(folder for folder in map(os.path.abspath, folders) if folder not in sys.path)
         configure()
@@ -26,7 +28,8 @@ class Actor:
         self._worker: Works = pickle.loads(make)()
         self._worker.warm_up()
         versions = ", ".join(f"{name} {version(name)}" for name in ("jax", "jaxlib", "numpy"))
-        return f"{processor()}, Python {platform.python_version()}, {versions}"
+        kind = f"{processor()}, Python {platform.python_version()}, {versions}"
+        return ray.get_runtime_context().get_node_id(), kind
 
     def run(self, units: bytes) -> bytes:
         """Works units off; returns for each what it gave, its seconds and its fault.

@@ -1,6 +1,7 @@
 """Promotion: from the elites of a run to entries of a library.
 
-    from discovery.promote import promote
+    from discovery.executors import make_executor
+from discovery.promote import promote
     report = promote("runs/mine")
 
 A promotion has a folder of its own; the run is only read. All that was measured is in its ledger, so one that was
@@ -24,6 +25,7 @@ from archive.store import Store
 from discovery.config import Config
 from discovery.config import promotion as section
 from discovery.device import configure, describe
+from discovery.executors import make_executor
 from discovery.promote import entry, finals
 from discovery.promote.funnel import Candidate, Funnel
 from discovery.promote.measure import Bench, about
@@ -78,6 +80,8 @@ def promote(
     settings: Mapping[str, Any] | None = None,
     workers: int | None = None,
     watch: Callable[[View], None] = lambda view: None,
+    address: str | None = None,
+    gpus_per_worker: float = 0.0,
 ) -> dict[str, Any]:
     """Takes the elites of a run through the funnel.
 
@@ -86,8 +90,10 @@ def promote(
         out: folder of the promotion; None means `<folder>-promotion`.
         library: where entries go; None means `library` in `out`.
         settings: the section `promotion` of the configuration; None means that of the run.
-        workers: processes that share the work; None means one a core.
+        workers: processes that share the work; None means one a core, or all that a cluster has room for.
         watch: called whenever something is finished.
+        address: a Ray cluster to join, `HOST:PORT` or `auto`; None works on this machine.
+        gpus_per_worker: share of a GPU that each worker gets, or a whole number of them.
 
     Returns:
         The report, as `promotion.json` holds it.
@@ -110,7 +116,11 @@ def promote(
     with Ledger(place / LEDGER, about(machine)) as ledger:
         candidates: list[Candidate] = []
         bench = Bench(
-            ledger, run.config, chosen, workers, lambda phase, done, total: watch(View(phase, done, total, candidates))
+            ledger,
+            run.config,
+            chosen,
+            lambda make: make_executor(workers, make, address, gpus_per_worker),
+            lambda phase, done, total: watch(View(phase, done, total, candidates)),
         )
         funnel = Funnel(run.domain, chosen, bench, candidates)
         try:

@@ -13,7 +13,7 @@ import primitives
 from archive.ledger import Ledger
 from discovery.config import Config
 from discovery.device import cache_folder
-from discovery.executors import Executor, make_executor
+from discovery.executors import Executor, Works
 from discovery.promote import reduce, units
 from discovery.promote.units import PromotionWorker, Report, Simplify, Sweep, failed
 from evaluators.optimizers.contenders import baseline
@@ -30,7 +30,7 @@ class Bench:
         ledger: finished units.
         config: configuration of the search.
         settings: settings of the promotion.
-        workers: processes that share the work; None means one a core.
+        start: makes the workers that share the work, given what makes one of them.
         watch: called with the phase, the units that are done and all of them, after each one.
     """
 
@@ -39,11 +39,11 @@ class Bench:
         ledger: Ledger,
         config: Config,
         settings: Promotion,
-        workers: int | None,
+        start: Callable[[Callable[[], Works]], Executor],
         watch: Callable[[str, int, int], None] = lambda phase, done, total: None,
     ) -> None:
         self.ledger, self.config, self.settings = ledger, config, settings
-        self._workers, self._watch = workers, watch
+        self._start, self._watch = start, watch
         self._pool: Executor | None = None
         self._essential = {baseline(name).text for name in settings.baselines}
         self._asked: set[str] = set()
@@ -123,7 +123,7 @@ class Bench:
     def _started(self) -> Executor:
         if self._pool is None:
             make = partial(PromotionWorker, self.config, self.settings, str(cache_folder() / "baselines"))
-            self._pool = make_executor(self._workers, make)
+            self._pool = self._start(make)
             self._pool.warm_up()
         return self._pool
 

@@ -12,6 +12,7 @@ from evaluators.numerics.fit import Code, least_squares, polished
 from evaluators.numerics.float32 import UNIT, Sample32, rounded, sample32
 from evaluators.numerics.minimax import Fitted, minimax
 from evaluators.numerics.options import Options, Stage
+from evaluators.numerics.scaling import weights
 from evaluators.numerics.structure import FUNCTION, program_of, read
 from evaluators.numerics.targets import DIGITS, Exact, sample, target_of
 from evaluators.numerics.terms import Formula, Structure
@@ -146,7 +147,7 @@ class Judge:
         """Fits at one level of effort; returns constants that are kept, the fits, and the steps of single starts."""
         if not code.slots:
             return pool, [minimax(structure, code, pool[0], self._grid, 0)], 0
-        starts = np.concatenate((pool, drawn(rng, pool, level.starts, self._nodes.x)))
+        starts = np.concatenate((pool, drawn(rng, pool, level.starts, self._nodes.x, weights(structure))))
         found, cost = least_squares(code, starts, self._nodes, level.steps)
         order = np.argsort(cost, kind="stable")[: level.kept]
         kept = [found[i] for i in order if np.isfinite(cost[i])]
@@ -168,20 +169,22 @@ def _program(structure: Structure, fit: Fitted) -> Program:
     return program_of(Formula(structure, pairs), FUNCTION, exact=lambda pair: pair)
 
 
-def drawn(rng: np.random.Generator, pool: np.ndarray, count: int, x: np.ndarray) -> np.ndarray:
+def drawn(
+    rng: np.random.Generator, pool: np.ndarray, count: int, x: np.ndarray, powers: np.ndarray | None = None
+) -> np.ndarray:
     """Draws starts (count, slots), of four sorts alike.
 
-    Near constants of the pool; the same with some of them drawn afresh, as a child differs from its parent in one
-    place; the same with each doubled or halved none, one or two times, for f(s x) has a constant s^n c where f(x) has
-    c, and a child that is squared needs its parent on half of the interval; and all afresh. A fresh constant is
-    +-10^U(-1, 2), or the negative of a point of the interval: where a divisor is x + c its zero may have to lie inside,
-    and no step crosses a node.
+    Near constants of the pool; the same with some of them negated or drawn afresh, as a child differs from its parent
+    in one place; those of f(x / s), s = 2, 3, 1/2, 1/3, for a child that is a power of its parent needs it on a part of
+    the interval; and all afresh. A fresh constant is +-10^U(-1, 2), or the negative of a point of the interval: where a
+    divisor is x + c its zero may have to lie inside, and no step crosses a node.
 
     Args:
         rng: the source.
         pool: constants that are known (n, slots).
         count: number of starts.
         x: points of the interval, ascending.
+        powers: those of s by which constants change where x becomes x / s (slots,); None takes 0, 1 and 2 at random.
     """
     shape = (count, pool.shape[1])
     known = pool[rng.integers(len(pool), size=count)]
@@ -189,7 +192,9 @@ def drawn(rng: np.random.Generator, pool: np.ndarray, count: int, x: np.ndarray)
     sizes = 10.0 ** rng.uniform(-1.0, 2.0, size=shape)
     fresh = np.where(rng.random(shape) < 0.5, sizes, -sizes)
     fresh = np.where(rng.random(shape) < 0.25, -rng.uniform(x[0], x[-1], size=shape), fresh)
-    mixed = np.where(rng.random(shape) < 0.3, fresh, near)
-    scaled = known * (2.0 ** rng.choice([-1.0, 1.0], size=(count, 1))) ** rng.integers(0, 3, size=shape)
+    turned = np.where(rng.random(shape) < 0.3, -near, near)
+    mixed = np.where(rng.random(shape) < 0.3, fresh, turned)
+    scales = rng.choice([2.0, 3.0, 0.5, 1.0 / 3.0], size=(count, 1), p=[0.5, 0.2, 0.2, 0.1])
+    scaled = known * scales ** (rng.integers(0, 3, size=shape) if powers is None else powers)
     sort = rng.integers(0, 4, size=count)
     return np.stack((near, mixed, scaled, fresh))[sort, np.arange(count)]

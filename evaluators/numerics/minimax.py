@@ -5,9 +5,9 @@ With residuals r on a dense grid and their Jacobian J, a step solves for the cha
     r_i + J_i d = (-1)^i E        at p + 1 extrema of alternating sign,
 
 which is the exchange of Remez. Where there are fewer extrema (constants are redundant, or work alike) it solves
-weighted least squares instead, the weights growing with |r| (Lawson). Near and beyond the end of float64 the residuals
-are computed in double-double arithmetic and the constants are sums of two float64; the Jacobian in float64 is as good
-as it needs to be.
+weighted least squares instead, the weights growing with |r| (Lawson). Near and beyond the end of float64 residuals and
+their derivatives at the extrema are computed in double-double arithmetic and the constants are sums of two float64;
+where extrema are missing, interpolation at Chebyshev nodes comes first.
 
 References:
     Remez 1934, Sur le calcul effectif des polynomes d'approximation de Tschebyscheff.
@@ -38,6 +38,8 @@ _DAMPING = 1e-14
 """Damping at the start of the least squares that go before: they begin near a minimum."""
 _GAIN = 1e-3
 """Relative gain of a step below which no more is taken."""
+_INTERPOLATIONS = 4
+"""Newton steps towards an interpolation at most: they double the digits."""
 _ROUNDED = 1.02
 """Constants are rounded to float64 where the error grows by no more than this factor."""
 _SHORTEST = 0.02
@@ -78,6 +80,86 @@ def exact_residuals(structure: Structure, constants: dd.Pair, sample: Any) -> np
     return dd.subtract(values[-1], (sample.f, sample.low))[0] * sample.w
 
 
+def exact_slopes(structure: Structure, constants: dd.Pair, sample: Any, at: Any) -> dd.Pair:
+    """Returns the derivatives (points, slots) of residuals at some points in double-double arithmetic.
+
+    Args:
+        structure: the structure.
+        constants: high and low parts (slots,).
+        sample: an `Exact` sample.
+        at: places of the points.
+    """
+    x = sample.x[at]
+    zero, none = np.zeros_like(x), np.zeros((structure.slots, len(x)))
+    values: list[dd.Pair] = [(x, zero)]
+    slopes: list[dd.Pair] = [(none, none)]
+    slot = 0
+    for op, args in structure.nodes:
+        operation = OPERATIONS[op]
+        given, along = [], []
+        for place in operation.pattern:
+            if place >= 0:
+                given.append(values[args[place]])
+                along.append(slopes[args[place]])
+                continue
+            one = none.copy()
+            one[slot] = 1.0
+            given.append((zero + constants[0][slot], zero + constants[1][slot]))
+            along.append((one, none))
+            slot += 1
+        values.append(_PRIMITIVES[operation.primitive](*given))
+        slopes.append(_SLOPES[operation.primitive](values[-1], given, along))
+    weight = sample.w[at]
+    high, low = dd.multiply(slopes[-1], (weight, np.zeros_like(weight)))
+    return high.T, low.T
+
+
+_SLOPES: dict[str, Callable[[dd.Pair, list[dd.Pair], list[dd.Pair]], dd.Pair]] = {
+    "add": lambda y, given, along: dd.add(*along),
+    "subtract": lambda y, given, along: dd.subtract(*along),
+    "multiply": lambda y, given, along: dd.add(dd.multiply(given[1], along[0]), dd.multiply(given[0], along[1])),
+    "divide": lambda y, given, along: dd.divide(dd.subtract(along[0], dd.multiply(y, along[1])), given[1]),
+    "sqrt": lambda y, given, along: dd.divide(along[0], dd.add(y, y)),
+    "fma": lambda y, given, along: dd.add(_SLOPES["multiply"](y, given[:2], along[:2]), along[2]),
+}
+
+
+def _newton(structure: Structure, constants: dd.Pair, sample: Any, steps: int) -> tuple[dd.Pair, float, bool]:
+    """Interpolates at Chebyshev nodes, so that there is something to exchange, then exchanges, by Newton steps.
+
+    Constants of a good approximation work almost alike, so that float64 does not tell their derivatives apart.
+
+    Returns:
+        The constants, the largest |residual|, and whether its extrema are level.
+    """
+    count = structure.slots
+    held = exact_residuals(structure, constants, sample)
+    best, error = constants, largest(held)
+    nodes = ((np.arange(count) + 0.5) * len(held) / count).astype(int)  # the points are Chebyshev nodes themselves
+    interpolations = 0
+    for _ in range(steps):
+        places = extrema(held, count + 1)
+        interpolations += places is None
+        if interpolations > _INTERPOLATIONS or not count:
+            break
+        at = nodes if places is None else places
+        high, low = exact_slopes(structure, constants, sample, at)
+        if places is not None:
+            signs = np.where(np.arange(count + 1) % 2, 1.0, -1.0)
+            high, low = np.column_stack((high, signs)), np.column_stack((low, np.zeros(count + 1)))
+        change = dd.solve((high, low), (-held[at], np.zeros(len(at))))
+        constants = dd.add(constants, (change[0][:count], change[1][:count]))
+        held = exact_residuals(structure, constants, sample)
+        found, before = largest(held), error
+        if found < error:
+            best, error = constants, found
+        if places is not None and not found < before * (1.0 - _GAIN):
+            return best, error, found < before * (1.0 + _GAIN)
+        if not found < np.inf:
+            break
+    return best, error, False
+
+
 def minimax(structure: Structure, code: Code, start: np.ndarray, sample: Any, steps: int) -> Fitted:
     """Lowers the largest error from a start near a minimum of the squares.
 
@@ -104,7 +186,9 @@ def minimax(structure: Structure, code: Code, start: np.ndarray, sample: Any, st
         constants, error = level(constants, quick, jacobian, steps, EXACT_BELOW)
         constants = (constants[0], np.zeros(len(start)))
     if error < EXACT_BELOW:
-        constants, error = level(constants, exact, jacobian, steps)
+        constants, error, is_level = _newton(structure, constants, sample, steps)
+        if not is_level:
+            constants, error = level(constants, exact, jacobian, steps)
         rounded = largest(exact((constants[0], np.zeros(len(start)))))
         if rounded <= error * _ROUNDED:  # float64 is good enough for the constants
             return Fitted(constants[0], np.zeros(len(start)), rounded)

@@ -97,9 +97,9 @@ class Options(BaseModel):
     )
     stages: tuple[Stage, ...] = Field(
         default=(
-            Stage(name="quick", starts=32, steps=20, kept=2),
+            Stage(name="quick", starts=96, steps=20, kept=2),
             Stage(name="firm", starts=8, steps=15, kept=1, polish=20),
-            Stage(name="minimax", starts=12, steps=20, kept=2, polish=40, minimax=30),
+            Stage(name="minimax", starts=64, steps=20, kept=2, polish=40, minimax=30),
         ),
         description="from cheap to costly; a program below the hurdle of a stage stops there",
         min_length=1,

@@ -29,6 +29,8 @@ LARGEST = 6
 """Largest degree that is tried."""
 SQUARINGS = 6
 """Most squarings that are tried."""
+LONGEST = 20
+"""Operations of the longest form that is tried."""
 _FLOAT64 = 1e-13
 """Errors below this are found anew with Jacobians in double-double arithmetic too."""
 _POINTS = 400
@@ -70,15 +72,15 @@ def _of(data: Exact, more: int, extra: str, factor: float) -> list[Form]:
     found: list[Form] = []
     for m in range(1, LARGEST + 1):
         for n in range(LARGEST + 1):
-            error = rational_error(data, m, n) * factor
-            if not 0.0 < error < inf:
-                continue
+            name, operations = f"rational ({m}, {n})", 2 * (m + n)
             if n == 0:
-                found.append(Form(2 * m + more, f"polynomial of degree {m}{extra}", error))
-                continue
-            found.append(Form(2 * (m + n) + more, f"rational ({m}, {n}){extra}", error))
-            if m >= n:
-                found.append(Form(3 * n + 2 * (m - n) + more, f"continued fraction ({m}, {n}){extra}", error))
+                name = f"polynomial of degree {m}"
+            elif m >= n:
+                name, operations = f"continued fraction ({m}, {n})", 3 * n + 2 * (m - n)
+            if operations + more <= LONGEST:
+                error = rational_error(data, m, n) * factor
+                if 0.0 < error < inf:
+                    found.append(Form(operations + more, name + extra, error))
     return found
 
 
