@@ -25,6 +25,7 @@ from discovery.run import Run
 from evaluators.forms import canonical_graph
 from evaluators.numerics import DOMAIN
 from evaluators.numerics.emit import TARGETS, export
+from evaluators.numerics.float32 import sample32
 from evaluators.numerics.options import Options
 from evaluators.numerics.structure import read
 from evaluators.numerics.targets import target_of
@@ -231,6 +232,22 @@ def test_c_source_agrees_with_the_reference(tmp_path):
     found = subprocess.run([tmp_path / "f"], input=given, capture_output=True, text=True, check=True).stdout
     (wanted,), _ = step(graph(FOUND), REALS, Layout(((len(X),),)), {"x": X}, ())
     np.testing.assert_allclose([float(line) for line in found.split()], wanted, rtol=1e-13)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_c_source_of_the_regime_of_float32_has_the_error_that_it_says(tmp_path):
+    horner = "y = x * 0.078125; y = y + 0.2265625; y = y * x; y = y + 0.6953125; y = y * x; y = y + 1.0"
+    source = export("c", program(horner), Options(arithmetic="float32"), "f")
+    points = sample32(EXP2, 2_000)
+    loop = '#include <stdio.h>\nint main(void) { float x; while (scanf("%f", &x) == 1) printf("%.9g\\n", f(x)); }\n'
+    (tmp_path / "f.c").write_text(source + loop)
+    options = ["-Wall", "-Werror", "-ffp-contract=off"]
+    subprocess.run(["cc", *options, "-o", tmp_path / "f", tmp_path / "f.c", "-lm"], check=True)
+    given = "\n".join(map(repr, points.x.tolist()))
+    found = subprocess.run([tmp_path / "f"], input=given, capture_output=True, text=True, check=True).stdout
+    y = np.array(found.split(), dtype=np.float32).astype(np.float64)
+    worst = (np.abs(y - points.f) / points.ulp).max()
+    assert f"max error {worst:.3f} ULP" in " ".join(source.replace("*", " ").split())
 
 
 def test_written_text_is_a_program_again():

@@ -6,6 +6,8 @@ import textwrap
 import numpy as np
 
 from evaluators.numerics import textbook
+from evaluators.numerics.fit import Code
+from evaluators.numerics.float32 import UNIT, error32, sample32
 from evaluators.numerics.options import Options
 from evaluators.numerics.structure import FUNCTION, program_of, read
 from evaluators.numerics.targets import Target, chebyshev, context, target_of
@@ -49,23 +51,40 @@ def export(to: str, program: Program, options: Options, name: str) -> str:
         raise ProgramError("an approximation must depend on x, got one that does not; use x")
     target = target_of(options.target, options.interval, options.error)
     rounded = program_of(Formula(formula.structure, tuple(map(float, formula.constants))), FUNCTION)
+    is_single = options.arithmetic == "float32"
+    about = _about(program, target, is_single)
     if to == "text":
-        return "".join(f"# {line}\n" for line in _about(program, target)) + render(program, REALS)
-    write = {"python": _python, "jax": _jax, "c": _c, "latex": _latex}[to]
-    return write(rounded.statements, _about(program, target), name, target)
+        return "".join(f"# {line}\n" for line in about) + render(program, REALS)
+    if to == "jax" and not is_single:
+        about.append("x is float64: switch `jax_enable_x64` on, or the errors are those of float32.")
+    if to == "c":
+        return _c(rounded.statements, about, name, is_single)
+    write = {"python": _python, "jax": _jax, "latex": _latex}[to]
+    return write(rounded.statements, about, name, target)
 
 
-def _about(program: Program, target: Target) -> list[str]:
+def _about(program: Program, target: Target, is_single: bool) -> list[str]:
     """What is known of a program, in lines."""
     graph = canonicalize(check(program, REALS), REALS, "float64")
     found = verify(graph, target)
     formula = read(graph, context().mpf)
     operations = formula.structure.operations if formula else 0
     best = textbook.best(target, operations)
+    rounded = (
+        f"In float64: max {target.metric} error {float64_error(program, target):.3e} on {_POINTS:,} Chebyshev nodes."
+    )
+    if is_single and formula:
+        points = sample32(target, _POINTS)
+        constants = np.array([float(c) for c in formula.constants])
+        ulp = error32(Code(formula.structure), constants, points) / UNIT
+        rounded = (
+            f"In float32, each operation rounded: max error {ulp:.3f} ULP on {len(points.x):,} points of the interval; "
+            f"a compiler that contracts a product and a sum into one operation changes that."
+        )
     text = [
         f"{target.name} on {target.interval} in {operations} operations, those on constants alone not counted.",
         f"In exact arithmetic: {found}.",
-        f"In float64: max {target.metric} error {float64_error(program, target):.3e} on {_POINTS:,} Chebyshev nodes.",
+        rounded,
         f"How: {METHOD}.",
         f"The best textbook form of as many operations ({best.name}) has {best.error:.3e}.",
     ]
@@ -89,10 +108,10 @@ def float64_error(program: Program, target: Target) -> float:
     return float(max(errors))
 
 
-def _source(statement: Statement, root: str, fused: str) -> str:
-    """The right side of a statement in a language with Python's or C's operators."""
+def _source(statement: Statement, root: str, fused: str, suffix: str = "") -> str:
+    """The right side of a statement in a language with Python's or C's operators; a suffix marks its constants."""
     _, op, args = statement
-    words = [arg if isinstance(arg, str) else repr(float(arg)) for arg in args]
+    words = [arg if isinstance(arg, str) else repr(float(arg)) + suffix for arg in args]
     if op == COPY:
         return words[0]
     if op == "sqrt":
@@ -127,16 +146,17 @@ def _function(statements: tuple[Statement, ...], about: list[str], name: str, xp
     return [*lines, "    return y"]
 
 
-def _c(statements: tuple[Statement, ...], about: list[str], name: str, target: Target) -> str:
-    del target
+def _c(statements: tuple[Statement, ...], about: list[str], name: str, is_single: bool) -> str:
+    number, suffix = ("float", "f") if is_single else ("double", "")
     lines = ["/*", *(f" * {line}" for text in about for line in textwrap.wrap(text, 100)), " */"]
     if any(statement.op in ("sqrt", "fma") for statement in statements):
         lines += ["#include <math.h>", ""]
-    lines.append(f"double {name}(double x) {{")
+    lines.append(f"{number} {name}({number} x) {{")
     known = {"x"}
     for statement in statements:
-        right = _source(statement, "sqrt(fabs({0}))", "fma({0}, {1}, {2})")
-        declared = "" if statement.target in known else "double "
+        root, fused = f"sqrt{suffix}(fabs{suffix}({{0}}))", f"fma{suffix}({{0}}, {{1}}, {{2}})"
+        right = _source(statement, root, fused, suffix)
+        declared = "" if statement.target in known else f"{number} "
         lines.append(f"    {declared}{statement.target} = {right};")
         known.add(statement.target)
     return "\n".join([*lines, "    return y;", "}", ""])
