@@ -16,6 +16,7 @@ from rich.console import Console
 from runs import Disorderly, at_random, contents, execute
 from typer.testing import CliRunner
 
+from archive.elite import Elite
 from discovery.cli.app import app
 from discovery.config import drawn
 from discovery.config_file import build, load_config
@@ -23,7 +24,7 @@ from discovery.display import panel
 from discovery.report import summary
 from discovery.run import Run
 from evaluators.forms import canonical_graph
-from evaluators.numerics import DOMAIN
+from evaluators.numerics import DOMAIN, textbook
 from evaluators.numerics.emit import TARGETS, export
 from evaluators.numerics.float32 import sample32
 from evaluators.numerics.options import Options
@@ -87,6 +88,14 @@ def test_the_front_falls_and_names_the_textbook(folder):
     errors = [row["relative error"] for row in rows]
     assert errors == sorted(errors, reverse=True)
     assert all(row["textbook"] > 0.0 and row["its form"] for row in rows)
+
+
+def test_sums_that_make_one_constant_of_two_floats_are_no_operations_of_the_front():
+    elite = Elite.scored(7, 7, 0, 17, [4.0], {"operations": 11.0, "decade": -16.0})
+    assert DOMAIN.front is not None
+    (row,) = DOMAIN.front(Options(), [elite])
+    assert row["operations"] == 11
+    assert row["textbook"] == textbook.best(EXP2, 11).error
 
 
 def test_a_run_is_a_function_of_configuration_and_seed(tmp_path, folder):

@@ -66,14 +66,15 @@ def _front(options: Options, elites: Sequence[Elite]) -> list[Mapping[str, Any]]
     rows: list[Mapping[str, Any]] = []
     least = float("inf")
     for elite in sorted(elites, key=lambda e: (e.descriptors["operations"], e.descriptors["decade"], e.id)):
-        decade = elite.descriptors["decade"]
+        # not its size, which counts what is done with constants alone, as where one is the sum of two floats
+        operations, decade = int(elite.descriptors["operations"]), elite.descriptors["decade"]
         if decade < least:
             least = decade
-            best = textbook.best(target, elite.size)
+            best = textbook.best(target, operations)
             rows.append(
                 {
                     "id": elite.id,
-                    "operations": elite.size,
+                    "operations": operations,
                     **error_of(decade, options, target.metric),
                     "digits": -decade,
                     "textbook": best.error,
