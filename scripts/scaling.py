@@ -36,7 +36,7 @@ from discovery.budget import Budget
 from discovery.config import Config
 from discovery.config_file import load_config
 from discovery.device import configure, describe
-from discovery.executors import Executor
+from discovery.executors import Executor, Finished
 from discovery.executors.in_process import InProcess
 from discovery.executors.ray_cluster import start
 from discovery.executors.ray_pool import RayPool
@@ -149,16 +149,33 @@ def _simulated(
 
 def _driver_alone(batch: int, seconds: float) -> dict[str, Any]:
     """What the driver does with a candidate where workers take no time and no way."""
-    return _timed(InProcess(Simulated(batch, 0.0)), batch, seconds)
+    worker = _Timed(Simulated(batch, 0.0))
+    return _timed(InProcess(worker), batch, seconds, lambda: worker.spent)
 
 
-def _timed(pool: Executor, batch: int, seconds: float) -> dict[str, Any]:
-    """Searches some while; returns rates after the first quarter, and the driver's own time."""
+class _Timed:
+    """A worker that notes the CPU that it takes in the driver's thread."""
+
+    def __init__(self, inner: Simulated) -> None:
+        self._inner, self.spent = inner, 0.0
+
+    def warm_up(self) -> None:
+        self._inner.warm_up()
+
+    def run(self, unit: Any) -> Finished:
+        began = time.thread_time()
+        finished = self._inner.run(unit)
+        self.spent += time.thread_time() - began
+        return finished
+
+
+def _timed(pool: Executor, batch: int, seconds: float, others: Callable[[], float] = lambda: 0.0) -> dict[str, Any]:
+    """Searches some while; returns rates after the first quarter, and the driver's own time, less that of others."""
     seen: list[_Moment] = []
     stop = threading.Event()
 
     def watch(progress: Progress) -> None:
-        seen.append(_Moment(time.perf_counter(), time.thread_time(), time.process_time(), progress))
+        seen.append(_Moment(time.perf_counter(), time.thread_time() - others(), time.process_time(), progress))
         if progress.seconds >= seconds:
             stop.set()
 
@@ -174,10 +191,6 @@ def _timed(pool: Executor, batch: int, seconds: float) -> dict[str, Any]:
     candidates = after.candidates - before.candidates
     parts = {part: after.seconds_by_part[part] - before.seconds_by_part[part] for part in ("merge", "store")}
     spent = {"thread": last.thread - first.thread, "process": last.process - first.process, **parts}
-    if (
-        isinstance(pool, InProcess) and before.staff and staff
-    ):  # what the worker does in this thread is not the driver's
-        spent["thread"] -= staff.load.waited - before.staff.load.waited
     return {
         "workers": after.workers,
         "candidates_per_second": candidates / elapsed,
