@@ -201,9 +201,9 @@ def _page(
     )
     metric = (
         f"All figures: {where}, operations on constants alone not counted. Verified apart from the fit: {METHOD}. "
-        f"Textbook errors are of best approximations on 400 Chebyshev nodes. *Random* is random search: programs of 1 to "
-        f"20 statements drawn from nothing, their constants fitted alike, until as many are evaluated ({len(beside)} of "
-        f"the seeds). *Published* are the evolved programs of Real et al. 2023."
+        f"Textbook errors are of best approximations on 400 Chebyshev nodes. *Random* is random search: programs of 1 "
+        f"to 20 statements drawn from nothing, their constants fitted alike, until as many are evaluated "
+        f"({len(beside)} of the seeds). *Published* are the evolved programs of Real et al. 2023."
     )
     names = ["operations", "textbook", "its form", *(f"seed {i}" for i in range(len(runs))), "random, best seed"]
     names.append("published")
