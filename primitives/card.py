@@ -47,7 +47,8 @@ class Interval:
 
     def __str__(self) -> str:
         left, right = "[("[self.low_open], "])"[self.high_open]
-        return f"{left}{self.low:g}, {self.high:g}{right}"
+        low, high = (short if float(short := f"{end:g}") == end else repr(end) for end in (self.low, self.high))
+        return f"{left}{low}, {high}{right}"
 
 
 @dataclass(frozen=True, slots=True)

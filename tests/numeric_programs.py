@@ -49,4 +49,24 @@ def with_pole(mp, x):
     return 1 / (x - mp.mpf(1) / 3)
 
 
+def that_raises(mp, x):
+    """A target that fails in a way of its own."""
+    raise KeyError("no such table")
+
+
+def line(mp, x):
+    """2 x + 1, a target that a polynomial is exactly."""
+    return 2 * mp.mpf(x) + 1
+
+
+def reciprocal(mp, x):
+    """1 / (1 + x)."""
+    return 1 / (1 + mp.mpf(x))
+
+
+def large(mp, x):
+    """10^9 e^x."""
+    return 10**9 * mp.exp(x)
+
+
 NUMBER = 3

@@ -273,5 +273,10 @@ def test_what_cannot_be_written_is_told():
         export("cc", program("y = x"), Options(), "f")
     with pytest.raises(ValueError, match="must be named by an identifier"):
         export("c", program("y = x"), Options(), "2f")
+    for name in ("lambda", "double"):
+        with pytest.raises(ValueError, match="must be named by an identifier"):
+            export("c", program("y = x"), Options(), name)
+    with pytest.raises(ValueError, match="constants must be finite in float64"):
+        export("c", program("c = 1e300 * 1e300; y = x + c"), Options(), "f")
     with pytest.raises(ProgramError, match="must depend on x"):
         export("c", program("y = 2.0"), Options(), "f")

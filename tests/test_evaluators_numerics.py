@@ -425,6 +425,8 @@ def test_a_judge_in_float32_hands_back_float32_constants():
         ("exp2", "[1, 1]", None, "of positive length"),
         ("exp2", "from 0 to 1", None, "a range must be an interval"),
         ("sin", "[-1, 1]", None, "must not be zero for a relative error"),
+        ("sin", "[0, 1]", None, "must not be zero for a relative error"),
+        ("numeric_programs:that_raises", "[0, 1]", None, "must be real and finite, got none at"),
         ("numeric_programs:with_pole", "[0, 1]", "absolute", "must be smooth, got a pole"),
         ("numeric_programs:fifth_power", None, None, "evaluation.interval must be given"),
         ("numeric_programs:NUMBER", "[0, 1]", None, "must be a function f\\(mp, x\\), got int"),
@@ -450,6 +452,27 @@ def test_every_target_can_be_tried_and_has_textbook_forms(name):
     target = target_of(name, None, None)
     assert len(textbook.forms(target)) > 10
     assert textbook.best(target, 12).error < textbook.best(target, 4).error
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "operations"), [("line", "polynomial of degree 1", 2), ("reciprocal", "rational (0, 1)", 2)]
+)
+def test_a_textbook_form_may_be_exact(name, form, operations):
+    target = target_of(f"numeric_programs:{name}", "[0, 1]", None)
+    assert textbook.best(target, operations) == (operations, form, textbook.EXACT)
+    assert textbook.best(target, 0).name == "constant"
+
+
+def test_the_best_constant_is_the_baseline_of_no_operations():
+    """Between 1 and 2 it is 4 / 3, and errs by a third of either."""
+    assert textbook.best(EXP2, 0).error == pytest.approx(1.0 / 3.0, rel=1e-6)
+
+
+def test_absolute_errors_are_measured_by_the_size_of_the_target():
+    options = {"target": "numeric_programs:large", "interval": "[0, 1]", "error": "absolute"}
+    found = Judge(validate(Options, options)).evaluate(graph("y = x * 2.0; y = y + 1.0"), 0)
+    assert found.status is Status.OK
+    assert 10.0 ** found.descriptors["decade"] == pytest.approx(1.06e8, rel=5e-3)
 
 
 def test_programs_of_other_domains_are_refused():

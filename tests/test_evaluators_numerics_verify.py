@@ -74,6 +74,8 @@ def test_no_random_program_errs_by_more_than_was_verified(seed):
         ("a = x - 0.7; a = a * a; y = x / a", 0.7),  # the divisor keeps its sign
         ("a = x - 1.0; y = 1.0 / a", 1.0),  # at the end
         ("a = x - 0.25; b = x - 0.2500000001; y = a / b", 0.2500000001),  # a pole beside a zero
+        ("a = x - 0.3; y = 1e-60 / a; y = y + 1.4", 0.3),  # nor does any point near it
+        ("a = x - 0.5; b = 1.0 / a; c = b + 1.0; y = b / c", 0.5),  # infinity over infinity: code has no value there
         ("a = x - 0.5; b = a / a; c = x - 0.6; d = c / c; y = b / c; y = y + d", 0.6),
     ],
 )
@@ -91,6 +93,21 @@ def test_a_divisor_that_vanishes_harmlessly_is_a_hole():
     assert found.poles == ()
     assert found.holes == (0.5,)
     assert found.error < 1e-5
+
+
+@given(st.floats(0.01, 0.99))
+@settings(max_examples=20)
+def test_a_spike_between_two_points_of_the_grid_is_seen(place):
+    found = verify(graph(f"a = x - {place!r}; a = a * a; a = a + 1e-14; b = 1e-12 / a; y = b + 1.4"), EXP2)
+    assert found.error == pytest.approx((101.4 - 2.0**place) / 2.0**place, rel=1e-6)
+    assert found.at == pytest.approx(place, abs=1e-9)
+
+
+def test_an_open_end_is_looked_at_from_nearer_and_nearer():
+    """A relative error that has no bound where the target goes to 0."""
+    sine = target_of("sin", None, None)
+    assert verify(graph("y = 0.98 * x; y = y + 1e-12"), sine).error > 1e20
+    assert verify(graph("y = 0.98 * x"), sine).error < 0.1
 
 
 @given(st.floats(0.001, 0.999), st.floats(-2.0, 2.0).filter(lambda c: abs(c) > 1e-3))

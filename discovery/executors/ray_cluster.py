@@ -20,6 +20,8 @@ from discovery.executors import cores
 STORE_BYTES = 100 * 1024 * 1024
 """Memory of the object store; what travels are kilobytes, and Ray would reserve 30 % of the machine's."""
 _SHARED = "/dev/shm"
+_PRIVATE = "pride_private"
+"""A resource that marks a Ray of our own: `auto` finds it, and nobody else is to join it."""
 # Measured: task events take hundreds of MB over a long run.
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -113,6 +115,7 @@ def start(workers: int | None, gpus_per_worker: float = 0.0) -> Cluster:
         num_cpus=workers or cores(),
         include_dashboard=False,
         object_store_memory=STORE_BYTES,
+        resources={_PRIVATE: 1},
     )
     if error is not None:
         raise ValueError(
@@ -149,6 +152,12 @@ def join(address: str, workers: int | None, gpus_per_worker: float = 0.0) -> Clu
     error = _connect(ray, address=address)
     if error is not None:
         raise ValueError(_explain(address, error)) from None
+    if any(_PRIVATE in node["Resources"] for node in ray.nodes()):
+        ray.shutdown()
+        raise ValueError(
+            f"a cluster must be there for all, got the Ray that a run on this machine has for itself at {address}; "
+            f"start one with `ray start --head`, or leave --address out"
+        )
     return Cluster(ray, workers, gpus_per_worker, f"the cluster at {address}")
 
 

@@ -1,7 +1,9 @@
 """Approximations as source that needs no Pride; what is known of the error stands beside the code."""
 
+import keyword
 import re
 import textwrap
+from math import isfinite
 
 import numpy as np
 
@@ -25,6 +27,10 @@ from primitives.text import render
 TARGETS = ("python", "jax", "c", "latex", "text")
 """What an approximation can be written as."""
 _POINTS = 2_000
+_C_KEYWORDS = """
+    auto break case char const continue default do double else enum extern float for goto if inline int long register
+    restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
+"""
 _SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 
@@ -43,16 +49,18 @@ def export(to: str, program: Program, options: Options, name: str) -> str:
     """
     if to not in TARGETS:
         raise ValueError(f"a target must be one of {', '.join(TARGETS)}, got {to!r}{nearest(to, TARGETS)}")
-    if not name.isidentifier() or not name.isascii():
+    if not name.isidentifier() or not name.isascii() or keyword.iskeyword(name) or name in _C_KEYWORDS.split():
         raise ValueError(f"a function must be named by an identifier, got {name!r}; choose another name")
     graph = canonicalize(check(program, REALS), REALS, "float64")
     formula = read(graph, context().mpf)
     if formula is None:
         raise ProgramError("an approximation must depend on x, got one that does not; use x")
     target = target_of(options.target, options.interval, options.error)
+    if not all(isfinite(float(c)) for c in formula.constants):
+        raise ValueError("constants must be finite in float64, got one that is not; simplify the program")
     rounded = program_of(Formula(formula.structure, tuple(map(float, formula.constants))), FUNCTION)
     is_single = options.arithmetic == "float32"
-    about = _about(program, target, is_single)
+    about = _about(program, rounded, target, is_single)
     if to == "text":
         return "".join(f"# {line}\n" for line in about) + render(program, REALS)
     if to == "jax" and not is_single:
@@ -63,28 +71,28 @@ def export(to: str, program: Program, options: Options, name: str) -> str:
     return write(rounded.statements, about, name, target)
 
 
-def _about(program: Program, target: Target, is_single: bool) -> list[str]:
+def _about(program: Program, rounded: Program, target: Target, is_single: bool) -> list[str]:
     """What is known of a program, in lines."""
     graph = canonicalize(check(program, REALS), REALS, "float64")
     found = verify(graph, target)
     formula = read(graph, context().mpf)
     operations = formula.structure.operations if formula else 0
     best = textbook.best(target, operations)
-    rounded = (
-        f"In float64: max {target.metric} error {float64_error(program, target):.3e} on {_POINTS:,} Chebyshev nodes."
+    arithmetic = (
+        f"In float64: max {target.metric} error {float64_error(rounded, target):.3e} on {_POINTS:,} Chebyshev nodes."
     )
     if is_single and formula:
         points = sample32(target, _POINTS)
         constants = np.array([float(c) for c in formula.constants])
         ulp = error32(Code(formula.structure), constants, points) / UNIT
-        rounded = (
+        arithmetic = (
             f"In float32, each operation rounded: max error {ulp:.3f} ULP on {len(points.x):,} points of the interval; "
             f"a compiler that contracts a product and a sum into one operation changes that."
         )
     text = [
         f"{target.name} on {target.interval} in {operations} operations, those on constants alone not counted.",
         f"In exact arithmetic: {found}.",
-        rounded,
+        arithmetic,
         f"How: {METHOD}.",
         f"The best textbook form of as many operations ({best.name}) has {best.error:.3e}.",
     ]

@@ -26,7 +26,7 @@ from primitives.simplify import canonicalize
 MOST = 16
 """Operations up to which baselines are listed."""
 LARGEST = 1e3
-"""Errors beyond count as no approximation at all."""
+"""Errors beyond, in units of the target's size where they are absolute, count as no approximation at all."""
 
 
 class Judge:
@@ -43,6 +43,8 @@ class Judge:
         self.target = target_of(options.target, options.interval, options.error)
         self._nodes: Exact = sample(self.target, options.nodes)
         self._grid: Exact = sample(self.target, options.grid)
+        size = float(np.abs(self._grid.f).max()) if self.target.metric == "absolute" else 1.0
+        self._largest = LARGEST * max(1.0, size)
 
     @property
     def _points(self) -> Sample32 | None:
@@ -97,7 +99,7 @@ class Judge:
                 climbs = self.options.stages[stage].minimax
                 fits = [rounded(code, fit.high, self._points, climbs) for fit in fits]
             is_last = stage == len(self.options.stages) - 1
-            good = (fit for fit in sorted(fits, key=lambda fit: fit.error) if fit.error < LARGEST)
+            good = (fit for fit in sorted(fits, key=lambda fit: fit.error) if fit.error < self._largest)
             best = next((fit for fit in good if not is_last or self._is_usable(structure, fit)), None)
             if best is None:
                 break

@@ -29,6 +29,8 @@ LARGEST = 6
 """Largest degree that is tried."""
 SQUARINGS = 6
 """Most squarings that are tried."""
+EXACT = 1e-30
+"""The error of forms that are exact: what double-double arithmetic can't tell from 0."""
 LONGEST = 20
 """Operations of the longest form that is tried."""
 _FLOAT64 = 1e-13
@@ -70,22 +72,22 @@ def forms(target: Target) -> tuple[Form, ...]:
 def _of(data: Exact, more: int, extra: str, factor: float) -> list[Form]:
     """Forms of a function to which `more` operations and a factor of the error are added."""
     found: list[Form] = []
-    for m in range(1, LARGEST + 1):
+    for m in range(LARGEST + 1):
         for n in range(LARGEST + 1):
             name, operations = f"rational ({m}, {n})", 2 * (m + n)
             if n == 0:
-                name = f"polynomial of degree {m}"
+                name = f"polynomial of degree {m}" if m else "constant"
             elif m >= n:
                 name, operations = f"continued fraction ({m}, {n})", 3 * n + 2 * (m - n)
             if operations + more <= LONGEST:
                 error = rational_error(data, m, n) * factor
-                if 0.0 < error < inf:
-                    found.append(Form(operations + more, name + extra, error))
+                if error < inf:
+                    found.append(Form(operations + more, name + extra, max(error, EXACT)))
     return found
 
 
 def best(target: Target, operations: int) -> Form:
-    """Returns the form of the smallest error with at most so many operations; y = x or a constant where none has."""
+    """Returns the form of the smallest error with at most so many operations."""
     within = [form for form in forms(target) if form.operations <= operations]
     return min(within, key=lambda form: form.error, default=Form(0, "none", 1.0))
 

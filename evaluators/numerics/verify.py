@@ -26,6 +26,8 @@ _TINY = 1e-7
 """Pieces of this length, in units of the interval's, are not halved any more."""
 _MOST = 1024
 """Pieces that are halved at a time, at most; where there are more, all of them are suspicious as they are."""
+_ZERO = 1e-40
+"""Divisors of this size are 0 at a place that was found as their zero."""
 _NEAR = tuple(range(4, 44, 3))
 """Negative exponents of the distances from a zero of a divisor at which the error is looked at."""
 _GOLDEN = 0.3819660112501051
@@ -82,7 +84,10 @@ def verify(graph: Graph, target: Target, points: int = POINTS) -> Verified:
         return difference / abs(wanted) if target.metric == "relative" else difference
 
     poles, holes = find_poles(graph, target)
+    first, last = mp.mpf(target.interval.low), mp.mpf(target.interval.high)
+    open_ends = [x for x, is_open in ((first, target.interval.low_open), (last, target.interval.high_open)) if is_open]
     found = [(error(point), point) for x in holes for point in _near(x, low, high)]
+    found += [(error(point), point) for x in open_ends for point in _near(x, first, last)]
     if poles:
         return Verified(float("inf"), float(poles[0]), tuple(map(float, poles)), tuple(map(float, holes)), target)
     grid = [low, *(mp.mpf(x) for x in chebyshev(*target.ends, points).tolist()), high]
@@ -92,6 +97,7 @@ def verify(graph: Graph, target: Target, points: int = POINTS) -> Verified:
     for i in range(1, len(grid) - 1):
         if errors[i] >= errors[i - 1] and errors[i] >= errors[i + 1] and errors[i] > top / 2:
             found.append(_peak(error, grid[i - 1], grid[i + 1]))
+    found += [(error(x), x) for x in _narrows(graph, grid)]
     largest, at = max(found)
     return Verified(float(largest), float(at), (), tuple(map(float, holes)), target)
 
@@ -110,8 +116,38 @@ def find_poles(graph: Graph, target: Target) -> tuple[list[Any], list[Any]]:
         if any(abs(x - known) <= _TINY * (high - low) for known in (*poles, *holes)):
             continue
         values = [evaluate(graph, point)[-1] for point in _near(x, low, high)]
-        (poles if any(value is None or abs(value) > bound for value in values) else holes).append(x)
+        is_pole = any(value is None or abs(value) > bound for value in values) or not mp.isfinite(_at_zero(graph, x))
+        (poles if is_pole else holes).append(x)
     return poles, holes
+
+
+def _narrows(graph: Graph, grid: list[Any]) -> list[Any]:
+    """Returns where the size of a divisor has a minimum: a spike there may be narrower than the grid."""
+    found = []
+    for place in {args[1] for op, args in graph.nodes if op == "divide"}:
+
+        def size(x: Any, place: int = place) -> Any:
+            value = evaluate(graph, x)[place]
+            return context().inf if value is None else -abs(value)
+
+        sizes = [size(x) for x in grid]
+        for i in range(1, len(grid) - 1):
+            if sizes[i] >= sizes[i - 1] and sizes[i] >= sizes[i + 1]:
+                found.append(_peak(size, grid[i - 1], grid[i + 1])[1])
+    return found
+
+
+def _at_zero(graph: Graph, x: Any) -> Any:
+    """Returns the value where a divisor vanishes, as IEEE arithmetic has it: by way of infinity, or none (NaN)."""
+    mp = context()
+    values: list[Any] = [mp.mpf(x)] * len(graph.inputs) + [mp.mpf(c) for c in graph.constants]
+    for op, args in graph.nodes:
+        given = [values[a] for a in args]
+        if op == "divide" and abs(given[1]) <= _ZERO:
+            values.append(given[0] * mp.inf)  # of either sign; 0 / 0 is NaN
+        else:
+            values.append(_apply(op, given))
+    return values[graph.outputs[0]]
 
 
 def _near(x: Any, low: Any, high: Any) -> list[Any]:
