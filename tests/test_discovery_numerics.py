@@ -182,7 +182,7 @@ def test_export_of_a_run_and_of_a_file(folder, tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("def approximate(x):\n    y = x * 0.5\n    return y\n")
     written = invoke("export", file, "--to", "python", "--config", "sin")
-    assert "sin on (0, 0.785398]" in written.stdout
+    assert "sin on (0, 0.7853981633974483]" in written.stdout
     with pytest.raises(ValueError, match="can be written as python, jax, c, latex, text, got 'optax'"):
         invoke("export", folder, number, "--to", "optax")
 

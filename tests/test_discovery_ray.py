@@ -355,6 +355,18 @@ def test_a_cluster_of_another_version_is_told(cluster, monkeypatch):
     assert not ray.is_initialized()
 
 
+def test_nobody_joins_the_ray_that_a_run_has_for_itself(cluster):
+    import ray
+
+    node = cluster.add_node(num_cpus=0, resources={ray_cluster._PRIVATE: 1})
+    try:
+        with refused(r"must be there for all, got the Ray that a run on this machine has for itself at"):
+            join(cluster.address, 2)
+        assert not ray.is_initialized()
+    finally:
+        cluster.remove_node(node)
+
+
 def test_workers_that_find_no_place_are_told(cluster):
     made = RayPool(join(cluster.address, 2, 0.5), OddJobs, nobody=1.5)
     try:

@@ -205,6 +205,7 @@ def test_double_double_keeps_31_digits(a, b, low_a, low_b):
 
 @given(seeds)
 @example(15227)
+@example(758)  # a negative number under a root
 @settings(max_examples=100)
 def test_values_are_those_of_the_reference_and_the_jacobian_that_of_differences(seed):
     canonical = canonical_graph(random_program(seed, steps=16), DOMAIN)
@@ -363,7 +364,7 @@ def test_an_evaluation_is_a_function_of_program_and_replicate(judge):
 def test_a_program_without_constants_is_judged_as_it_stands(judge):
     found = judge.evaluate(graph("y = x * x"), 0)
     assert found.status is Status.OK
-    assert found.score == pytest.approx(0.0, abs=1e-6)  # error 1 at x = 0
+    assert found.score == pytest.approx(-math.log10(3.0), abs=1e-6)  # error 1 at x = 0, the best constant's is 1 / 3
     assert found.program is not None
 
 
@@ -466,6 +467,13 @@ def test_a_textbook_form_may_be_exact(name, form, operations):
 def test_the_best_constant_is_the_baseline_of_no_operations():
     """Between 1 and 2 it is 4 / 3, and errs by a third of either."""
     assert textbook.best(EXP2, 0).error == pytest.approx(1.0 / 3.0, rel=1e-6)
+
+
+def test_a_multiple_of_x_is_one_operation():
+    """Between 1 and sin(a) / a the best factor errs by (1 - s) / (1 + s)."""
+    end = math.pi / 4.0
+    s = math.sin(end) / end
+    assert textbook.best(target_of("sin", None, None), 1).error == pytest.approx((1.0 - s) / (1.0 + s), rel=1e-4)
 
 
 def test_absolute_errors_are_measured_by_the_size_of_the_target():

@@ -98,6 +98,8 @@ def solve(a: Pair, b: Pair) -> Pair:
     n = len(high)
     for place in range(n):
         pivot = place + int(np.abs(high[place:, place]).argmax())
+        if not high[pivot, place]:
+            return np.full(n, np.nan), np.full(n, np.nan)
         swap = [pivot, place]
         high[[place, pivot]], low[[place, pivot]] = high[swap], low[swap]
         row = divide((high[place], low[place]), (high[place, place], low[place, place]))

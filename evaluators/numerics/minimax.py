@@ -114,12 +114,16 @@ def exact_slopes(structure: Structure, constants: dd.Pair, sample: Any, at: Any)
     return high.T, low.T
 
 
+def _times(pair: dd.Pair, sign: np.ndarray) -> dd.Pair:
+    return pair[0] * sign, pair[1] * sign
+
+
 _SLOPES: dict[str, Callable[[dd.Pair, list[dd.Pair], list[dd.Pair]], dd.Pair]] = {
     "add": lambda y, given, along: dd.add(*along),
     "subtract": lambda y, given, along: dd.subtract(*along),
     "multiply": lambda y, given, along: dd.add(dd.multiply(given[1], along[0]), dd.multiply(given[0], along[1])),
     "divide": lambda y, given, along: dd.divide(dd.subtract(along[0], dd.multiply(y, along[1])), given[1]),
-    "sqrt": lambda y, given, along: dd.divide(along[0], dd.add(y, y)),
+    "sqrt": lambda y, given, along: dd.divide(_times(along[0], np.sign(given[0][0])), dd.add(y, y)),
     "fma": lambda y, given, along: dd.add(_SLOPES["multiply"](y, given[:2], along[:2]), along[2]),
 }
 

@@ -65,12 +65,12 @@ def forms(target: Target) -> tuple[Form, ...]:
         data = sample(target.folded(), _POINTS)
         if target.parity == 1 and target.metric == "absolute":
             data = replace(data, w=np.sqrt(data.x))  # f is x g
-        found += _of(data, 1 + target.parity, " of x^2, times x" if target.parity else " of x^2", 1.0)
+        found += _of(data, 1 + target.parity, " of x^2, times x" if target.parity else " of x^2", 1.0, target.parity)
     return tuple(found)
 
 
-def _of(data: Exact, more: int, extra: str, factor: float) -> list[Form]:
-    """Forms of a function to which `more` operations and a factor of the error are added."""
+def _of(data: Exact, more: int, extra: str, factor: float, multiplies: int = 0) -> list[Form]:
+    """Forms of a function to which `more` operations and a factor of the error are added; `multiplies` by x at last."""
     found: list[Form] = []
     for m in range(LARGEST + 1):
         for n in range(LARGEST + 1):
@@ -79,10 +79,11 @@ def _of(data: Exact, more: int, extra: str, factor: float) -> list[Form]:
                 name = f"polynomial of degree {m}" if m else "constant"
             elif m >= n:
                 name, operations = f"continued fraction ({m}, {n})", 3 * n + 2 * (m - n)
-            if operations + more <= LONGEST:
+            operations += more if m or n else multiplies  # a constant needs neither x^2 nor squarings
+            if operations <= LONGEST:
                 error = rational_error(data, m, n) * factor
                 if error < inf:
-                    found.append(Form(operations + more, name + extra, max(error, EXACT)))
+                    found.append(Form(operations, name + extra, max(error, EXACT)))
     return found
 
 
