@@ -7,6 +7,7 @@ search to the driver: as many candidates are known before, as many stop at the f
 import asyncio
 import pickle
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -70,7 +71,7 @@ def behaviour(id: int) -> int:
 
 
 class Simulated:
-    """Works units off without sleeping; `seconds` of what is finished are those that a real worker would take.
+    """Works units off; `seconds` of what is finished are those that a real worker would take.
 
     Args:
         batch: candidates in a batch.
@@ -127,11 +128,13 @@ class Crowd:
 
     def __init__(self, batch: int, seconds: float) -> None:
         self._worker = Simulated(batch, seconds)
+        self._seats: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def run(self, units: bytes, slowness: float) -> bytes:
-        """Works units off as one worker that is `slowness` times as slow as usual."""
-        finished = [self._worker.run(unit) for unit in pickle.loads(units)]
-        await asyncio.sleep(slowness * sum(one.seconds for one in finished))
+    async def run(self, units: bytes, seat: int, slowness: float) -> bytes:
+        """Works units off as one worker, a call at a time, `slowness` times as slow as usual."""
+        async with self._seats[seat]:
+            finished = [self._worker.run(unit) for unit in pickle.loads(units)]
+            await asyncio.sleep(slowness * sum(one.seconds for one in finished))
         return pickle.dumps(
             [(one.results, slowness * one.seconds, one.fault) for one in finished], pickle.HIGHEST_PROTOCOL
         )
@@ -150,10 +153,10 @@ class Method(NamedTuple):
 class Seat:
     """A simulated worker: one of many that an actor carries; a pool takes it for an actor of its own."""
 
-    def __init__(self, crowd: Any, slowness: float) -> None:
+    def __init__(self, crowd: Any, number: int, slowness: float) -> None:
         self.here = Method(crowd.start.remote)
         self.start = Method(lambda folders, make: crowd.start.remote())
-        self.run = Method(lambda units: crowd.run.remote(units, slowness))
+        self.run = Method(lambda units: crowd.run.remote(units, number, slowness))
 
 
 class Crowded:
@@ -192,7 +195,7 @@ class Crowded:
         del actor
         self._hired += 1
         crowd = self._crowds[self._hired % len(self._crowds)]
-        return Seat(crowd, self._slow if self._hired == 1 else 1.0)
+        return Seat(crowd, self._hired, self._slow if self._hired == 1 else 1.0)
 
     def close(self) -> None:
         """Ends Ray."""

@@ -159,7 +159,7 @@ def test_how_many_units_travel_together_follows_their_time(pool, monkeypatch):
     portion = made._portion
     monkeypatch.setattr(made, "_portion", lambda worker: sizes.append(portion(worker)) or sizes[-1])
     results(made, [Job(n, seconds=0.001) for n in range(2000)])
-    assert max(map(len, sizes)) > 40, "calls of a tenth of a second"
+    assert 0.3 * pace.CALL_SECONDS / 0.001 < max(map(len, sizes)) <= pace.CALL_SECONDS / 0.001, "what fills a call"
     sizes.clear()
     results(made, [Job(n, seconds=0.2) for n in range(12)])
     assert max(map(len, sizes)) <= 10, "as it is known, what takes 10 ms is not shared out"

@@ -99,8 +99,17 @@ def test_a_structure_as_a_program_is_that_structure(seed):
     again = read(canonical_graph(program_of(Formula(formula.structure, other), FUNCTION), DOMAIN))
     assert again is not None
     assert again.structure.operations <= formula.structure.operations
-    if again.structure == formula.structure:
-        assert again.structure.key == formula.structure.key
+
+
+def test_what_is_read_is_read_as_itself_again():
+    """Rewriting has come to its end: of thousands of programs one or two end in a circle of signs, of these none."""
+    for seed in range(300):
+        formula = read(canonical_graph(random_program(seed), DOMAIN))
+        if formula is not None and all(map(np.isfinite, formula.constants)):
+            other = tuple(1.5 + 0.37 * i for i in range(formula.structure.slots))
+            again = read(canonical_graph(program_of(Formula(formula.structure, other), FUNCTION), DOMAIN))
+            assert again is not None
+            assert again.structure == formula.structure
 
 
 @pytest.mark.parametrize(
@@ -134,6 +143,7 @@ def test_a_structure_as_a_program_is_that_structure(seed):
         ("a = 2.0 / x; b = a - x; y = b * b", "a = 2.0 / x; b = a + x; y = b * b"),
         ("a = 2.0 - x; b = x * x; c = a * b; y = c / a", "a = 2.0 + x; b = x * x; c = a * b; y = c / a"),
         # the constant of a sum takes that of a term, whatever else needs the term
+        ("a = 2.0 - x; b = x * x; c = a - b; y = c + 1.0", "a = x + 2.0; b = x * x; c = a + b; y = 1.0 - c"),
         ("a = x + 2.0; b = 3.0 / a; c = a + b; y = c + 1.0", "a = x + 2.0; b = 3.0 / a; c = x + b; y = c + 1.0"),
     ],
 )
@@ -387,11 +397,9 @@ def test_errors_in_float32_are_those_of_brute_force():
     target = target_of("exp2", "[0.5, 0.5001]", None)
     bits = np.arange(np.float32(0.5).view(np.int32), np.float32(0.5001).view(np.int32) + 1, dtype=np.int32)
     x = bits.view(np.float32)
-    formula = read(graph("y = x * 0.98; y = y + 0.924; y = y + 0.0002"))
+    formula = read(graph("y = x + 0.943; y = y * 0.98"))
     constants = np.array(formula.constants)
-    y = x * np.float32(constants[0]) + np.float32(constants[1]) if formula.structure.slots == 2 else None
-    if y is None or formula.structure.nodes[0].op != "scale":
-        y = (x + np.float32(constants[0])) * np.float32(constants[1])
+    y = (x + np.float32(0.943)) * np.float32(0.98)
     wanted = np.exp2(x.astype(np.float64))
     worst = float((np.abs(y.astype(np.float64) - wanted) / np.spacing(wanted.astype(np.float32))).max())
     found = error32(Code(formula.structure), constants, sample32(target, 2_000)) / UNIT
@@ -403,7 +411,7 @@ def test_neighbours_of_rounded_constants_are_tried():
     code, data = Code(formula.structure), sample32(EXP2, 200)
     constants = np.array([-3.4070838, -8.2224717, -1.4142130])
     plain, climbed = rounded(code, constants, data, 0), rounded(code, constants, data, 3)
-    assert climbed.error <= plain.error
+    assert climbed.error < plain.error
     assert np.array_equal(climbed.high, climbed.high.astype(np.float32))
 
 
@@ -456,7 +464,8 @@ def test_every_target_can_be_tried_and_has_textbook_forms(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "form", "operations"), [("line", "polynomial of degree 1", 2), ("reciprocal", "rational (0, 1)", 2)]
+    ("name", "form", "operations"),
+    [("line", "polynomial of degree 1", 2), ("reciprocal", "continued fraction (0, 1)", 2)],
 )
 def test_a_textbook_form_may_be_exact(name, form, operations):
     target = target_of(f"numeric_programs:{name}", "[0, 1]", None)

@@ -73,6 +73,8 @@ def test_no_random_program_errs_by_more_than_was_verified(seed):
         ("a = x - 0.3; y = 1e-30 / a; y = y + 1.4", 0.3),  # no grid comes near enough to see it
         ("a = x - 0.7; a = a * a; y = x / a", 0.7),  # the divisor keeps its sign
         ("a = x - 1.0; y = 1.0 / a", 1.0),  # at the end
+        ("a = 1e-13 / x; y = x + 1.0; y = y + a", 0.0),  # at the end that is no part of the interval
+        ("a = x - 1e-10; a = 1e-13 / a; y = x + 1.0; y = y + a", 1e-10),  # and nearer to it than any point
         ("a = x - 0.25; b = x - 0.2500000001; y = a / b", 0.2500000001),  # a pole beside a zero
         ("a = x - 0.3; y = 1e-60 / a; y = y + 1.4", 0.3),  # nor does any point near it
         ("a = x - 0.5; b = 1.0 / a; c = b + 1.0; y = b / c", 0.5),  # infinity over infinity: code has no value there

@@ -3,8 +3,8 @@
 A worker that dies, or hangs, is replaced and its units go to others: the call that it was at counts as failed, the one
 behind it as never begun. From then on each unit of the failed call travels alone, so a unit that takes `ATTEMPTS`
 workers with it takes no others along; it comes back as a fault. Where a whole machine went away, as spot machines do,
-no unit is to blame. How many units travel in a call follows their measured time, worker by worker; no result depends on
-it.
+no unit is to blame, but for one that many machines go away with. How many units travel in a call follows their measured
+time, worker by worker; no result depends on it.
 """
 
 import pickle
@@ -26,6 +26,8 @@ IN_FLIGHT = 2
 """Calls that a worker has at most: one that it works at, and one that spares it the wait for the next."""
 ATTEMPTS = 3
 """Workers that a unit may take with it."""
+MACHINES = 10
+"""Machines that may go away with a unit: of one that takes all memory they would, one by one."""
 PATIENCE = 10.0
 """Seconds that the first worker that is ready waits for the others to begin with it."""
 NOBODY = 600.0
@@ -47,6 +49,7 @@ class _Task:
 
     unit: Any
     failures: int = 0
+    gone: int = 0  # machines that went away with it
 
 
 @dataclass(eq=False, slots=True)
@@ -253,10 +256,10 @@ class RayPool:
             if results is not None:
                 self._take(worker, call, results)
                 continue
-            if is_to_blame and not failed:
-                self._fail(call, reason)
+            if not failed:
+                self._fail(call, reason, is_to_blame)
             failed = True
-            again += [task for task in call.tasks if task.failures < ATTEMPTS]
+            again += [task for task in call.tasks if task.failures < ATTEMPTS and task.gone < MACHINES]
         self._repeated += len(again)
         self._waiting.put_back(again)
 
@@ -271,11 +274,13 @@ class RayPool:
         except self._ray.exceptions.RayError:
             return None
 
-    def _fail(self, call: _Call, reason: str) -> None:
+    def _fail(self, call: _Call, reason: str, is_to_blame: bool) -> None:
         for task in call.tasks:
-            task.failures += 1
-            if task.failures >= ATTEMPTS:
-                fault = f"{ATTEMPTS} workers were lost to it, the last one: {reason}"
+            task.failures += is_to_blame
+            task.gone += not is_to_blame
+            if task.failures >= ATTEMPTS or task.gone >= MACHINES:
+                what = f"{ATTEMPTS} workers" if task.failures >= ATTEMPTS else f"{MACHINES} machines"
+                fault = f"{what} were lost to it, the last one: {reason}"
                 self._finished.append(Finished(task.unit, None, 0.0, fault))
 
     # --- units ---------------------------------------------------------------------------------------------------
@@ -302,7 +307,11 @@ class RayPool:
         """The next units for a worker, of one sort; what has failed before travels alone."""
         waiting, head = self._waiting, self._waiting.head()
         sort = type(head.unit)
-        most = 1 if head.failures else self._pace.portion(sort, worker.means, len(waiting), len(self._workers))
+        most = (
+            1
+            if head.failures or head.gone > 1
+            else self._pace.portion(sort, worker.means, len(waiting), len(self._workers))
+        )
         tasks = [waiting.take()]
         while len(tasks) < most and type(waiting.head().unit) is sort and not waiting.head().failures:
             tasks.append(waiting.take())

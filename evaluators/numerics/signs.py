@@ -1,4 +1,4 @@
-"""Signs of the values of a formula: which of them may be negated, and the choice that leaves the fewest minus signs.
+"""Signs of the values of a formula: which of them may be negated, and a choice that leaves few minus signs.
 
 A constant takes any sign, so values may be negated inside of a formula: c / x - x is -(x + c' / x) with c' = -c, and
 whatever reads it has constants that take the sign in turn. With s_i in {0, 1}, 1 where value i is negated,

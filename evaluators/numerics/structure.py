@@ -19,6 +19,8 @@ FUNCTION = "approximate"
 """What the function of a program is called."""
 _PASSES = 8
 """Rewriting passes at most; few programs need more than three."""
+_ROUNDS = 4
+"""Times that signs are chosen and the rest is rewritten once more, at most: either may make way for the other."""
 
 
 @lru_cache(maxsize=4096)
@@ -33,18 +35,26 @@ def read(graph: Graph, number: Callable[[float], Any] = float) -> Formula | None
         None where the program does not depend on x, or an operation on constants alone has no value.
     """
     terms = Terms(number)
-    refs = [X] * len(graph.inputs) + [terms.constant(number(c)) for c in graph.constants]
+    # + 0.0: graphs are equal where one has -0.0 and the other 0.0, and what is remembered must not depend on the first
+    refs = [X] * len(graph.inputs) + [terms.constant(number(c + 0.0)) for c in graph.constants]
     try:
         for op, args in graph.nodes:
             refs.append(terms.call(op, [refs[a] for a in args]))
         root = refs[graph.outputs[0]]
-        for _ in range(_PASSES):
-            before, root = root, terms.rewritten(root)
-            if root == before:
+        for _ in range(_ROUNDS):
+            start = root
+            for _ in range(_PASSES):
+                before, root = root, terms.rewritten(root)
+                if root == before:
+                    break
+            if terms[root].op == "constant":
+                break
+            root = terms.signed(root)
+            if root == start:
                 break
     except (ArithmeticError, ValueError):  # constants alone divided by zero, or beyond all numbers
         return None
-    return None if terms[root].op == "constant" else terms.formula(terms.signed(root))
+    return None if terms[root].op == "constant" else terms.formula(root)
 
 
 # --- back to programs ---------------------------------------------------------------------------------------------

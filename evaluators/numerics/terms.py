@@ -210,7 +210,7 @@ class Terms:
         return built[root]
 
     def signed(self, root: int) -> int:
-        """Returns a term whose constants have taken the signs of values, so that the fewest are subtracted."""
+        """Returns a term whose constants have taken the signs of values, so that few are subtracted."""
         order = sorted(self._below(root))
         try:
             negated = signs(order, self.__getitem__, lambda u, v: self._hashes[u] < self._hashes[v])

@@ -3,8 +3,7 @@
 A best approximation of type (m, n), p of degree m over q of degree n, costs
 
     2 m                        a polynomial by Horner's rule (n = 0),
-    2 (m + n)                  two of them and a division, q monic,
-    3 n, 3 n + 2 (m - n)       as a continued fraction (m = n; m > n: what remains of the polynomial stands before it).
+    3 min(m, n) + 2 |m - n|    as a continued fraction, of p / q or of q / p; what remains of a polynomial stands first.
 
 Where f(x) = f(x / 2)^2 (exponentials), k squarings of the approximation of f(x / 2^k) cost k operations more; an even
 function is approximated in x^2, an odd one as x times an even one. Errors are those of the best approximations, found
@@ -59,8 +58,11 @@ def forms(target: Target) -> tuple[Form, ...]:
     found: list[Form] = []
     for squarings in range(SQUARINGS + 1 if target.doubles else 1):
         extra = f", {squarings} squaring{'s' * (squarings > 1)}" if squarings else ""
-        # one more squaring doubles a relative error
-        found += _of(sample(target.halved(squarings), _POINTS), squarings, extra, 2.0**squarings)
+        data = sample(target.halved(squarings), _POINTS)
+        times = 2.0**squarings  # what squarings make of a relative error; of an absolute one, times |f|^(times - 1)
+        if target.metric == "absolute":
+            data = replace(data, w=np.abs(data.f) ** (times - 1.0))
+        found += _of(data, squarings, extra, times)
     if target.parity is not None:
         data = sample(target.folded(), _POINTS)
         if target.parity == 1 and target.metric == "absolute":
@@ -77,8 +79,8 @@ def _of(data: Exact, more: int, extra: str, factor: float, multiplies: int = 0) 
             name, operations = f"rational ({m}, {n})", 2 * (m + n)
             if n == 0:
                 name = f"polynomial of degree {m}" if m else "constant"
-            elif m >= n:
-                name, operations = f"continued fraction ({m}, {n})", 3 * n + 2 * (m - n)
+            elif m or n == 1:
+                name, operations = f"continued fraction ({m}, {n})", 3 * min(m, n) + 2 * abs(m - n)
             operations += more if m or n else multiplies  # a constant needs neither x^2 nor squarings
             if operations <= LONGEST:
                 error = rational_error(data, m, n) * factor

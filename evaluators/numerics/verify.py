@@ -108,7 +108,8 @@ def find_poles(graph: Graph, target: Target) -> tuple[list[Any], list[Any]]:
     zeros = [x for a, b in suspicious(graph, target) for x in _zeros(graph, mp.mpf(a), mp.mpf(b))]
     if not zeros:
         return [], []
-    low, high = (mp.mpf(end) for end in target.ends)
+    where = target.interval
+    low, high = mp.mpf(where.low), mp.mpf(where.high)
     bound = 1000 * (1 + max(abs(target.exact(x)) for x in chebyshev(*target.ends, 16).tolist()))
     poles: list[Any] = []
     holes: list[Any] = []
@@ -117,7 +118,10 @@ def find_poles(graph: Graph, target: Target) -> tuple[list[Any], list[Any]]:
             continue
         values = [evaluate(graph, point)[-1] for point in _near(x, low, high)]
         is_pole = any(value is None or abs(value) > bound for value in values) or not mp.isfinite(_at_zero(graph, x))
-        (poles if is_pole else holes).append(x)
+        if is_pole:
+            poles.append(x)
+        elif low < x < high or (x == low and not where.low_open) or (x == high and not where.high_open):
+            holes.append(x)  # an open end is no point of the interval
     return poles, holes
 
 
@@ -205,7 +209,7 @@ def suspicious(graph: Graph, target: Target) -> list[tuple[float, float]]:
     All pieces are evaluated together in interval arithmetic, every bound rounded outwards.
     """
     divisors = [args[1] for op, args in graph.nodes if op == "divide"]
-    low, high = target.ends
+    low, high = target.interval.low, target.interval.high  # open ends too: a value may grow without bound towards them
     if not divisors:
         return []
     edges = np.linspace(low, high, 257)
