@@ -15,6 +15,8 @@ GUARD_FLOOR = 300.0
 """but never before so many seconds,"""
 GUARD_FIRST = 3600.0
 """nor before these where no unit of its sort has come back."""
+SLOW = 2.0
+"""A worker is slow where a unit takes it this many times the mean."""
 _RECENT = 101
 
 Means = dict[type, float]
@@ -31,12 +33,18 @@ class Pace:
     def __init__(self, guard: float | None = None) -> None:
         self._guard = guard
         self._times: dict[type, deque[float]] = {}
+        self._means: Means = {}
 
     def note(self, sort: type, own: Means, seconds: float) -> None:
         """Takes note of a call: the mean seconds of its units, for all and in the worker's own means."""
         self._times.setdefault(sort, deque(maxlen=_RECENT)).append(seconds)
-        known = own.get(sort, seconds)
-        own[sort] = known + 0.2 * (seconds - known)
+        for means, weight in ((own, 0.2), (self._means, 0.02)):
+            known = means.get(sort, seconds)
+            means[sort] = known + weight * (seconds - known)
+
+    def is_slow(self, sort: type, own: Means) -> bool:
+        """Whether units take a worker far longer than others: none is to wait behind another there."""
+        return own.get(sort, 0.0) > SLOW * self._means.get(sort, float("inf"))
 
     def portion(self, sort: type, own: Means, waiting: int, workers: int) -> int:
         """Returns how many units a worker gets: as many as fill a call, or its share of what waits where that is less.

@@ -288,14 +288,14 @@ class RayPool:
     def _feed(self) -> None:
         """Hands units out: to those that have none, and where many wait also to those that have one call."""
         while self._waiting:
-            free = self._free[0]
-            if not free:
-                # a few are left for whoever is ready first: they would wait behind a slow worker's call
-                free = self._free[1] if len(self._waiting) > len(self._workers) else None
-            if not free:
+            worker = next(iter(self._free[0]), None)
+            if worker is None and len(self._waiting) > len(self._workers):
+                # a few are left for whoever is ready first: they would wait behind a call, longest behind a slow one
+                sort = type(self._waiting.head().unit)
+                worker = next((one for one in self._free[1] if not self._pace.is_slow(sort, one.means)), None)
+            if worker is None:
                 return
-            worker = next(iter(free))
-            del free[worker]
+            del self._free[len(worker.calls)][worker]
             tasks = self._portion(worker)
             ref = worker.actor.run.remote(pickle.dumps([task.unit for task in tasks], pickle.HIGHEST_PROTOCOL))
             worker.calls.append(_Call(ref, tasks, time.monotonic()))
