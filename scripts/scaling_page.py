@@ -102,8 +102,8 @@ def _saturation(figures: Figures) -> list[str]:
     reached = (
         f"The driver is to take 50 microseconds a candidate at most. It takes "
         f"{min(run['microseconds_per_candidate']['thread'] for run in figures['driver'].values()):.0f} without Ray "
-        f"where batches are large; Ray's calls, about a third of a millisecond each, come on top: they are what is left "
-        f"to gain, by larger batches, of which more travel in a call."
+        f"where batches are large; Ray's calls, about a third of a millisecond each, come on top: they are what is "
+        f"left to gain, by larger batches, of which more travel in a call."
     )
     past = (
         f"At full load one driver would merge about {limit:,.0f} candidates a second, the work of "

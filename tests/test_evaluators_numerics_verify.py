@@ -105,6 +105,15 @@ def test_a_spike_between_two_points_of_the_grid_is_seen(place):
     assert found.at == pytest.approx(place, abs=1e-9)
 
 
+def test_what_has_a_limit_at_an_open_end_needs_no_value_there():
+    """Infinity less infinity at 0, where 1 / (1 / x^2 - 1 / x) goes to 0; it does so no more where 0 belongs to it."""
+    lines = "a = 1.0 / x; b = a * a; c = b - a; d = 1.0 / c; y = d + 1.4"
+    found = verify(graph(lines), target_of("exp2", "(0, 0.5]", None))
+    assert (found.poles, found.holes) == ((), ())
+    assert found.error == pytest.approx(0.4, rel=1e-6)
+    assert verify(graph(lines), target_of("exp2", "[0, 0.5]", None)).poles == (0.0,)
+
+
 def test_an_open_end_is_looked_at_from_nearer_and_nearer():
     """A relative error that has no bound where the target goes to 0."""
     sine = target_of("sin", None, None)

@@ -117,11 +117,13 @@ def find_poles(graph: Graph, target: Target) -> tuple[list[Any], list[Any]]:
         if any(abs(x - known) <= _TINY * (high - low) for known in (*poles, *holes)):
             continue
         values = [evaluate(graph, point)[-1] for point in _near(x, low, high)]
-        is_pole = any(value is None or abs(value) > bound for value in values) or not mp.isfinite(_at_zero(graph, x))
-        if is_pole:
+        # an open end is no point of the interval: there only what the value grows to counts
+        is_inside = low < x < high or (x == low and not where.low_open) or (x == high and not where.high_open)
+        is_bounded = not any(value is None or abs(value) > bound for value in values)
+        if not is_bounded or (is_inside and not mp.isfinite(_at_zero(graph, x))):
             poles.append(x)
-        elif low < x < high or (x == low and not where.low_open) or (x == high and not where.high_open):
-            holes.append(x)  # an open end is no point of the interval
+        elif is_inside:
+            holes.append(x)
     return poles, holes
 
 
