@@ -367,6 +367,14 @@ def test_nobody_joins_the_ray_that_a_run_has_for_itself(cluster):
         cluster.remove_node(node)
 
 
+def test_settings_of_a_ray_of_our_own_go_with_it(monkeypatch):
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    made = start(1)
+    assert os.environ["RAY_AUTH_MODE"] == "disabled"
+    made.close()
+    assert "RAY_AUTH_MODE" not in os.environ
+
+
 def test_workers_that_find_no_place_are_told(cluster):
     made = RayPool(join(cluster.address, 2, 0.5), OddJobs, nobody=1.5)
     try:

@@ -52,13 +52,20 @@ class Cluster:
         gpus_per_worker: GPUs of each worker.
         place: where it is, for errors.
         remarks: what a person should know of it.
+        settings: what was put into the environment for it alone, and goes with it.
     """
 
     def __init__(
-        self, ray: ModuleType, asked: int | None, gpus_per_worker: float, place: str, remarks: tuple[str, ...] = ()
+        self,
+        ray: ModuleType,
+        asked: int | None,
+        gpus_per_worker: float,
+        place: str,
+        remarks: tuple[str, ...] = (),
+        settings: tuple[str, ...] = (),
     ) -> None:
         self.ray, self.place = ray, place
-        self._asked, self._gpus, self._remarks = asked, gpus_per_worker, remarks
+        self._asked, self._gpus, self._remarks, self._settings = asked, gpus_per_worker, remarks, settings
 
     @property
     def wanted(self) -> int:
@@ -96,6 +103,8 @@ class Cluster:
     def close(self) -> None:
         """Ends a Ray of our own, or leaves the cluster; our workers end either way."""
         self.ray.shutdown()
+        for key in self._settings:  # a cluster that is joined next has authentication as its owner wants it
+            os.environ.pop(key, None)
 
 
 def start(workers: int | None, gpus_per_worker: float = 0.0) -> Cluster:
@@ -108,6 +117,7 @@ def start(workers: int | None, gpus_per_worker: float = 0.0) -> Cluster:
     Raises:
         ValueError: Ray does not start, or the machine has too few GPUs.
     """
+    settings = tuple(key for key in _OWN_ENVIRONMENT if key not in os.environ)
     ray = _import({**_ENVIRONMENT, **_OWN_ENVIRONMENT})
     error = _connect(
         ray,
@@ -121,7 +131,7 @@ def start(workers: int | None, gpus_per_worker: float = 0.0) -> Cluster:
         raise ValueError(
             f"a local Ray must start, got {first_line(error)}; free memory or processes, or take 1 worker"
         ) from None
-    cluster = Cluster(ray, workers, gpus_per_worker, "this machine", _small_memory())
+    cluster = Cluster(ray, workers, gpus_per_worker, "this machine", _small_memory(), settings)
     room = cluster.room
     if room < (workers or 1):
         cluster.close()
