@@ -184,9 +184,7 @@ def squares(residuals: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(cost), cost, np.inf)
 
 
-def least_squares(
-    code: Code, constants: np.ndarray, sample: Sample, steps: int, enough: float = 0.0
-) -> tuple[np.ndarray, np.ndarray]:
+def least_squares(code: Code, constants: np.ndarray, sample: Sample, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Takes Levenberg-Marquardt steps from several starts at once.
 
     Args:
@@ -194,7 +192,6 @@ def least_squares(
         constants: starts (S, slots).
         sample: the target.
         steps: number of steps.
-        enough: relative improvement in a step of the best start below which the rest is left out.
 
     Returns:
         Constants (S, slots) and mean squares (S,), infinite where a start has no finite residuals.
@@ -220,15 +217,12 @@ def least_squares(
         new_residuals, new_jacobian = code.residuals(tried, sample)
         new_cost = squares(new_residuals)
         better = new_cost < cost
-        gain = np.max(np.where(better, 1.0 - new_cost / cost, 0.0), where=np.isfinite(cost), initial=0.0)
         keep = better[:, None]
         constants = np.where(keep, tried, constants)
         residuals = np.where(keep, new_residuals, residuals)
         jacobian = np.where(keep[:, :, None], new_jacobian, jacobian)
         cost = np.where(better, new_cost, cost)
         damping = np.where(better, damping * 0.1, damping * 8.0)
-        if gain < enough and np.all(damping > 1e8):
-            break
     return constants, cost
 
 
