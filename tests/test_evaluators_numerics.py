@@ -216,6 +216,7 @@ def test_double_double_keeps_31_digits(a, b, low_a, low_b):
 @given(seeds)
 @example(15227)
 @example(758)  # a negative number under a root
+@example(13297664)  # a divisor that vanishes at an end
 @settings(max_examples=100)
 def test_values_are_those_of_the_reference_and_the_jacobian_that_of_differences(seed):
     canonical = canonical_graph(random_program(seed, steps=16), DOMAIN)
@@ -229,6 +230,8 @@ def test_values_are_those_of_the_reference_and_the_jacobian_that_of_differences(
         if not np.isfinite(residuals).all() or np.abs(residuals).max() > 1e6:
             return
         exact = exact_residuals(formula.structure, (constants, np.zeros_like(constants)), data)
+        if not np.isfinite(exact).all():
+            return  # a divisor vanishes at a point: float64 goes on by way of infinity, which two floats can't sum to
         np.testing.assert_allclose(residuals[0], exact, rtol=1e-6, atol=1e-6)
         fitted = program_of(Formula(formula.structure, tuple(constants.tolist())), FUNCTION)
         (y,), _ = step(canonical_graph(fitted, DOMAIN), DOMAIN.vocabulary, Layout(((12,),)), {"x": data.x}, ())
