@@ -78,14 +78,27 @@ def test_a_call_is_as_long_as_its_way_is_worth_and_no_more_than_a_share():
     for _ in range(50):
         pace.note(int, quick, 0.001)
         pace.note(int, slow, 0.005)
-    assert pace.portion(int, quick, 1000, 2) == 100
-    assert pace.portion(int, slow, 1000, 2) == 20, "a slow worker gets less"
-    assert 20 < pace.portion(int, {}, 1000, 2) < 100, "a new one what is usual"
+    assert pace.portion(int, quick, 1000, 2) == 250
+    assert pace.portion(int, slow, 1000, 2) == 50, "a slow worker gets less"
+    assert 50 < pace.portion(int, {}, 1000, 2) < 250, "a new one what is usual"
     assert pace.portion(int, slow, 7, 2) == 4
     assert pace.portion(int, quick, 7, 2) == 7, "too little to share"
     assert pace.portion(int, quick, 1, 2) == 1
-    assert pace.portion(int, quick, 10**6, 500) == 500, "longer ones spare the driver of many workers"
+    assert pace.portion(int, quick, 10**6, 500) == 2500, "longer ones spare the driver of many workers"
     assert pace.portion(str, quick, 1000, 2) == 1, "each sort has its own time"
+
+
+def test_who_takes_more_than_twice_the_usual_time_is_slow():
+    pace, usual, slow = Pace(), {}, {}
+    assert not pace.is_slow(int, slow), "nothing is known yet"
+    for _ in range(50):
+        for _ in range(7):
+            pace.note(int, usual, 0.01)
+        pace.note(int, slow, 0.05)
+    assert pace.is_slow(int, slow)
+    assert not pace.is_slow(int, usual)
+    assert not pace.is_slow(str, slow), "each sort has its own time"
+    assert not pace.is_slow(int, {}), "a new worker"
 
 
 def test_a_worker_hangs_far_beyond_what_is_usual():
