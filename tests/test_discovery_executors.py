@@ -84,7 +84,7 @@ def test_a_call_is_as_long_as_its_way_is_worth_and_no_more_than_a_share():
     assert pace.portion(int, slow, 7, 2) == 4
     assert pace.portion(int, quick, 7, 2) == 7, "too little to share"
     assert pace.portion(int, quick, 1, 2) == 1
-    assert pace.portion(int, quick, 10**6, 500) == 2500, "longer ones spare the driver of many workers"
+    assert pace.portion(int, quick, 10**7, 500) == 2500, "longer ones spare the driver of many workers"
     assert pace.portion(str, quick, 1000, 2) == 1, "each sort has its own time"
 
 
