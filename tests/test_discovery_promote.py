@@ -765,9 +765,8 @@ def test_a_candidate_that_workers_do_not_survive_falls(tmp_path, monkeypatch, ph
     settings = SETTINGS.model_copy(update={"stages": (stage,)})
     deadly = Deadly("cube")
     with Ledger(tmp_path / "ledger.jsonl", {}) as ledger:
-        bench = Bench(
-            ledger, build({"evaluation": {"tasks": ["small_task:regression"]}}), settings, lambda make: deadly
-        )
+        config = build({"evaluation": {"tasks": ["small_task:regression"]}})
+        bench = Bench(ledger, config, settings, lambda make: deadly)  # type: ignore[arg-type]
         funnel = Funnel(DOMAIN, settings, bench)
         if phase == "choice":
             funnel._choose(rules("cube", "sinh"))
