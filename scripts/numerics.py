@@ -204,8 +204,9 @@ def _page(
     machine = describe()
     randoms = [verified(run["front"], target) for run in beside]
     where = f"max {target.metric} error of {target.name} on {target.interval}, exact arithmetic"
+    arguments = " ".join(sys.argv[2:])
     head = (
-        f"`python scripts/numerics.py WORK` on {datetime.date.today()}, {machine['processor']}: {len(runs)} seeds of "
+        f"`{f'python scripts/numerics.py WORK {arguments}'.rstrip()}` on {datetime.date.today()}, {machine['processor']}: {len(runs)} seeds of "
         f"`pride run {source} --budget {budget} --workers {workers}`, each from nothing but `y = x`."
     )
     metric = (
