@@ -204,11 +204,12 @@ def _page(
     machine = describe()
     randoms = [verified(run["front"], target) for run in beside]
     where = f"max {target.metric} error of {target.name} on {target.interval}, exact arithmetic"
-    arguments = " ".join(sys.argv[2:])
+    command = " ".join(["python scripts/numerics.py WORK", *sys.argv[2:]])
     head = (
-        f"`{f'python scripts/numerics.py WORK {arguments}'.rstrip()}` on {datetime.date.today()}, {machine['processor']}: {len(runs)} seeds of "
+        f"`{command}` on {datetime.date.today()}, {machine['processor']}: {len(runs)} seeds of "
         f"`pride run {source} --budget {budget} --workers {workers}`, each from nothing but `y = x`."
     )
+
     metric = (
         f"All figures: {where}, operations on constants alone not counted. Verified apart from the fit: {METHOD}. "
         f"Textbook errors are of best approximations on 400 Chebyshev nodes. *Random* is random search: programs of 1 "
