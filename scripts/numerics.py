@@ -116,8 +116,8 @@ def float32_errors(programs: dict[str, str], target: Target, chunk: int = 1 << 2
     layout = Layout(((chunk,),))
     graphs = {name: canonical_graph(text, DOMAIN) for name, text in programs.items()}
     jitted = {name: jax.jit(compile_step(graph, DOMAIN.vocabulary, layout)) for name, graph in graphs.items()}
-    low, high = (np.float32(end) for end in target.ends)
     low = max(np.float32(target.interval.low), np.float32(2.0**-126))  # an open end is as near as float32 comes
+    high = np.float32(target.interval.high)
     series = _series(target)
     first, last = (int(v.view(np.int32)) for v in (low, high))
     worst, count = dict.fromkeys(programs, 0.0), 0
@@ -209,7 +209,6 @@ def _page(
         f"`{command}` on {datetime.date.today()}, {machine['processor']}: {len(runs)} seeds of "
         f"`pride run {source} --budget {budget} --workers {workers}`, each from nothing but `y = x`."
     )
-
     metric = (
         f"All figures: {where}, operations on constants alone not counted. Verified apart from the fit: {METHOD}. "
         f"Textbook errors are of best approximations on 400 Chebyshev nodes. *Random* is random search: programs of 1 "

@@ -28,8 +28,9 @@ class Front(Stateless):
             bins.setdefault(grid.bins(elite.cell)[0], []).append((grid.value(elite), elite.id))
         if not bins:
             return [starts[i] for i in rng.integers(len(starts), size=count).tolist()]
-        held = [bins[number] for number in sorted(bins)]
-        weights = 1.0 + np.array(sorted(bins))
+        numbers = sorted(bins)
+        held = [bins[number] for number in numbers]
+        weights = 1.0 + np.array(numbers)
         picks = rng.choice(len(held), size=count, p=weights / weights.sum()).tolist()
         ranks = rng.random((count, self._tournament)).tolist()
         return [
