@@ -246,7 +246,8 @@ class Run:
                 next_batch += 1
             if under_way == 0:
                 return staff()
-            under_way += self._take(pool.next(), pool) - 1
+            for finished in pool.next():
+                under_way += self._take(finished, pool) - 1
             while self._is_complete(search.merged + 1):
                 progress = self._merge(search.merged + 1, began, pool.workers)
                 under_way += self._begin_validation(pool, began, stop)
@@ -273,9 +274,9 @@ class Run:
         """Hands a batch to the workers to be bred; returns the number of units."""
         plan = self.search.plan(number)
         self._batches[number] = _Batch(plan, missing=len(plan.parents))
-        for slot, parent in enumerate(plan.parents):
-            # first: breeding takes little, and what is bred keeps the workers busy
-            pool.submit(BreedUnit(number, slot, parent, self.search.text(parent)), first=True)
+        text = self.search.text
+        # first: breeding takes little, and what is bred keeps the workers busy
+        pool.submit((BreedUnit(number, slot, parent, text(parent)) for slot, parent in enumerate(plan.parents)), True)
         return len(plan.parents)
 
     def _begin_validation(self, pool: Executor, began: float, stop: threading.Event) -> int:
@@ -287,7 +288,7 @@ class Run:
         if ends and not any(map(self.search.curve.is_turn, self._batches)):
             return 0  # no batch will need it
         self._validating = self.search.curve.under_way
-        pool.submit(unit)
+        pool.submit([unit])
         return 1
 
     def _take_validation(self, evaluation: Evaluation) -> None:
@@ -323,8 +324,7 @@ class Run:
             len(batch.bred) == len(batch.plan.parents)
         ):
             batch.hits, asked = self.search.admit(batch.plan, batch.candidates())
-            for unit in asked:
-                pool.submit(unit)
+            pool.submit(asked)
             batch.missing += len(asked)
             units += len(asked)
         return units

@@ -155,8 +155,16 @@ class Worker:
             self._validator.warm_up()
         gc.freeze()  # what is loaded now stays: looking through it for garbage took 4 % of the time of breeding
 
-    def run(self, unit: Unit) -> Finished:
-        """Works off a unit; what breaks in it twice is a fault of its candidate."""
+    @property
+    def together(self) -> int:
+        """Units of one sort that it works off at once."""
+        return 1
+
+    def run(self, units: Sequence[Unit]) -> list[Finished]:
+        """Works off units of one sort; what breaks in one twice is a fault of its candidate."""
+        return [self._run(unit) for unit in units]
+
+    def _run(self, unit: Unit) -> Finished:
         began = time.perf_counter()
         found = try_twice(self._breed if isinstance(unit, BreedUnit) else self._judge, unit)
         result = failed(unit, self.config.batch, found) if isinstance(found, str) else found

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -162,9 +162,13 @@ class _Timed:
     def warm_up(self) -> None:
         self._inner.warm_up()
 
-    def run(self, unit: Any) -> Finished:
+    @property
+    def together(self) -> int:
+        return self._inner.together
+
+    def run(self, units: Sequence[Any]) -> list[Finished]:
         began = time.thread_time()
-        finished = self._inner.run(unit)
+        finished = self._inner.run(units)
         self.spent += time.thread_time() - began
         return finished
 

@@ -8,7 +8,7 @@ import asyncio
 import pickle
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -85,8 +85,13 @@ class Simulated:
     def warm_up(self) -> None:
         """Has nothing to warm."""
 
-    def run(self, unit: Unit) -> Finished:
-        """Works off a unit."""
+    together = 1
+
+    def run(self, units: Sequence[Unit]) -> list[Finished]:
+        """Works off units."""
+        return [self._run(unit) for unit in units]
+
+    def _run(self, unit: Unit) -> Finished:
         if isinstance(unit, BreedUnit):
             finished = Finished(unit, self._breed(unit), BREED_SECONDS)
         elif isinstance(unit, EvaluateUnit):
@@ -133,7 +138,7 @@ class Crowd:
     async def run(self, units: bytes, seat: int, slowness: float) -> bytes:
         """Works units off as one worker, a call at a time, `slowness` times as slow as usual."""
         async with self._seats[seat]:
-            finished = [self._worker.run(unit) for unit in pickle.loads(units)]
+            finished = self._worker.run(pickle.loads(units))
             await asyncio.sleep(slowness * sum(one.seconds for one in finished))
         return pickle.dumps(
             [(one.results, slowness * one.seconds, one.fault) for one in finished], pickle.HIGHEST_PROTOCOL

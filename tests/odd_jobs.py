@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,8 +32,13 @@ class OddJobs:
     def warm_up(self) -> None:
         """Has nothing to warm."""
 
-    def run(self, unit: Job) -> Finished:
-        """Works off a unit; the result is its number and this process."""
+    together = 1
+
+    def run(self, units: Sequence[Job]) -> list[Finished]:
+        """Works off units; the result of each is its number and this process."""
+        return [self._run(unit) for unit in units]
+
+    def _run(self, unit: Job) -> Finished:
         began = time.perf_counter()
         time.sleep(unit.seconds)
         if unit.do in ("die", "hang") and not _was_here(unit.grave):

@@ -3,12 +3,12 @@
 import json
 import random
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from discovery.config import Config
 from discovery.config_file import build
-from discovery.executors import Load
+from discovery.executors import Finished, Load
 from discovery.run import Run
 from discovery.worker import Worker
 
@@ -87,15 +87,16 @@ class Disorderly:
     def warm_up(self) -> None:
         """Has nothing to warm."""
 
-    def submit(self, unit: Any, first: bool = False) -> None:
-        """Takes a unit."""
-        self.submitted.append(unit)
-        self._waiting.append(unit)
+    def submit(self, units: Iterable[Any], first: bool = False) -> None:
+        """Takes units."""
+        taken = list(units)
+        self.submitted += taken
+        self._waiting += taken
 
-    def next(self) -> Any:
+    def next(self) -> list[Finished]:
         """Works off the chosen unit on any worker."""
         unit = self._waiting.pop(self._choose(len(self._waiting)))
-        return self._workers[len(self.submitted) % self.workers].run(unit)
+        return self._workers[len(self.submitted) % self.workers].run([unit])
 
     def load(self) -> Load:
         """Has little to tell."""

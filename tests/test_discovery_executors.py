@@ -33,11 +33,11 @@ def texts_of(config, folder):
 
 def bred_by(worker, batch, slots, parents, texts) -> list[Any]:
     units = [BreedUnit(batch, slot, parent, texts[parent]) for slot, parent in zip(slots, parents, strict=True)]
-    return [worker.run(pickle.loads(pickle.dumps(unit))).results for unit in units]
+    return [one.results for one in worker.run(pickle.loads(pickle.dumps(units)))]
 
 
 def judged_by(worker, *units) -> list[Any]:
-    return [worker.run(pickle.loads(pickle.dumps(unit))).results for unit in units]
+    return [one.results for one in worker.run(pickle.loads(pickle.dumps(units)))]
 
 
 # --- workers ----------------------------------------------------------------------------------------------------------
@@ -63,13 +63,19 @@ def test_units_and_results_travel(tmp_path):
 def test_urgent_units_come_first_and_in_order():
     queue = Queue()
     for number in range(3):
-        queue.put(number)
-        queue.put(-number, first=True)
-    out = [queue.take() for _ in range(2)]
+        queue.put([number])
+        queue.put([-number], first=True)
+    out = queue.take(2)
     queue.put_back(out)
     assert len(queue) == 6
     assert queue.head() == 0
-    assert [queue.take() for _ in range(6)] == [0, -1, -2, 0, 1, 2]
+    assert [queue.take(4), queue.take(2), queue.take(4)] == [[0, -1, -2], [0, 1], [2]]
+
+
+def test_what_is_taken_together_is_of_one_sort():
+    queue = Queue()
+    queue.put([1, 2, "three", 4])
+    assert [queue.take(9) for _ in range(3)] == [[1, 2], ["three"], [4]]
 
 
 def test_a_call_is_as_long_as_its_way_is_worth_and_no_more_than_a_share():

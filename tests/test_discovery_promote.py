@@ -705,12 +705,12 @@ def test_what_breaks_twice_in_a_worker_is_a_fault_of_its_rule(monkeypatch):
 
     monkeypatch.setattr(worker, "_work", work)
     outcomes[:] = [RuntimeError("once"), {"losses": []}]
-    assert worker.run(unit).results == {"losses": []}
+    assert worker.run([unit])[0].results == {"losses": []}
     outcomes[:] = [RuntimeError("RESOURCE_EXHAUSTED:\n  of memory")] * 2
-    assert worker.run(unit).fault == "RuntimeError: RESOURCE_EXHAUSTED: of memory"
+    assert worker.run([unit])[0].fault == "RuntimeError: RESOURCE_EXHAUSTED: of memory"
     outcomes[:] = [ValueError("a task must have its data")]
     with pytest.raises(ValueError, match="must have its data"):
-        worker.run(unit)
+        worker.run([unit])
 
 
 def test_a_fault_in_a_report_is_no_bad_result():
@@ -746,11 +746,13 @@ class Deadly:
     def warm_up(self):
         pass
 
-    def submit(self, unit):
-        self.units.append(unit)
+    def submit(self, units):
+        self.units += units
 
     def next(self):
-        unit = self.units.pop()
+        return [self.work(self.units.pop())]
+
+    def work(self, unit):
         text = unit.text if isinstance(unit, Simplify) else unit.contender.text
         if self.word in text:
             return Finished(unit, None, 0.0, "3 workers were lost to it, the last one: OutOfMemory")

@@ -75,11 +75,18 @@ def pool(cluster):
         one.close()
 
 
+def taken(pool, number):
+    """The next units that finish."""
+    found = []
+    while len(found) < number:
+        found += pool.next()
+    return found
+
+
 def results(pool, jobs):
     """What becomes of jobs, by number: each must come back once."""
-    for job in jobs:
-        pool.submit(job)
-    finished = [pool.next() for _ in jobs]
+    pool.submit(jobs)
+    finished = taken(pool, len(jobs))
     assert Counter(one.unit for one in finished) == Counter(jobs)
     assert all(one.fault or one.results[0] == one.unit.number for one in finished)
     load = pool.load()
@@ -183,10 +190,9 @@ def test_machines_come_and_go_and_are_told(cluster, pool, monkeypatch):
     assert made.workers == 3
     assert made.load().remarks == ()
     monkeypatch.setattr(ray_pool, "ATTEMPTS", 1)  # a unit would be at fault the first time
-    for job in jobs:
-        made.submit(job)
+    made.submit(jobs)
     cluster.remove_node(node, allow_graceful=False)
-    found = [made.next() for _ in jobs]
+    found = taken(made, len(jobs))
     assert sorted(one.unit.number for one in found) == list(range(50))
     assert not [one for one in found if one.fault], "a machine that goes away is no fault of its units"
     until = time.monotonic() + 60.0

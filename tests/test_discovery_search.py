@@ -354,8 +354,8 @@ class Losing(Disorderly):
         self._loses = loses
 
     def next(self):
-        finished = super().next()
-        return Finished(finished.unit, None, 0.0, "3 workers were\nlost") if self._loses(finished.unit) else finished
+        (finished,) = super().next()
+        return [Finished(finished.unit, None, 0.0, "3 workers were\nlost") if self._loses(finished.unit) else finished]
 
 
 @pytest.mark.parametrize("sort", [BreedUnit, EvaluateUnit])

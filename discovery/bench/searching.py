@@ -3,7 +3,7 @@
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from discovery.budget import Budget
@@ -100,17 +100,18 @@ class _Recorder:
     def warm_up(self) -> None:
         self._inner.warm_up()
 
-    def submit(self, unit: Unit, first: bool = False) -> None:
-        self._inner.submit(unit, first)
+    def submit(self, units: Iterable[Unit], first: bool = False) -> None:
+        self._inner.submit(units, first)
 
-    def next(self) -> Finished:
-        finished = self._inner.next()
-        unit = finished.unit
-        if isinstance(unit, BreedUnit) and not finished.fault:
-            self._fingerprints[finished.results.id] = finished.results.functional
-        elif isinstance(unit, EvaluateUnit) and not unit.final:
-            self.behaviours.add(self._fingerprints[unit.behaviour])
-        return finished
+    def next(self) -> Sequence[Finished]:
+        found = self._inner.next()
+        for finished in found:
+            unit = finished.unit
+            if isinstance(unit, BreedUnit) and not finished.fault:
+                self._fingerprints[finished.results.id] = finished.results.functional
+            elif isinstance(unit, EvaluateUnit) and not unit.final:
+                self.behaviours.add(self._fingerprints[unit.behaviour])
+        return found
 
     def load(self) -> Load:
         return self._inner.load()

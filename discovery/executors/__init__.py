@@ -1,15 +1,14 @@
 """Executors: where units of work run."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from discovery.device import configure
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """What became of a unit.
 
     Args:
@@ -60,8 +59,13 @@ class Works(Protocol):
         """Compiles and loads all that units need."""
         ...
 
-    def run(self, unit: Any) -> Finished:
-        """Works off a unit."""
+    @property
+    def together(self) -> int:
+        """Units of one sort that it works off at once for little more than the time of one."""
+        ...
+
+    def run(self, units: Sequence[Any]) -> list[Finished]:
+        """Works off units of one sort; returns what became of them, in their order."""
         ...
 
 
@@ -77,12 +81,12 @@ class Executor(Protocol):
         """Returns when there are workers that are ready."""
         ...
 
-    def submit(self, unit: Any, first: bool = False) -> None:
-        """Takes a unit; `first` puts it before those that wait."""
+    def submit(self, units: Iterable[Any], first: bool = False) -> None:
+        """Takes units; `first` puts them before those that wait."""
         ...
 
-    def next(self) -> Finished:
-        """Returns a finished unit, waiting for it; must not be called where none is under way."""
+    def next(self) -> Sequence[Finished]:
+        """Returns units that have finished, waiting for one at least; must not be called where none is under way."""
         ...
 
     def load(self) -> Load:

@@ -1,6 +1,7 @@
 """All work in this process: no second process, nothing to start."""
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from discovery.executors import Finished, Load, Works
@@ -27,14 +28,14 @@ class InProcess:
         self._worker.warm_up()
         self._began, self._worked = time.perf_counter(), 0.0
 
-    def submit(self, unit: Any, first: bool = False) -> None:
-        """Takes a unit."""
-        self._waiting.put(unit, first)
+    def submit(self, units: Iterable[Any], first: bool = False) -> None:
+        """Takes units."""
+        self._waiting.put(units, first)
 
-    def next(self) -> Finished:
-        """Works off the first unit that waits."""
+    def next(self) -> list[Finished]:
+        """Works off the first unit that waits, and those behind it that go together with it."""
         began = time.perf_counter()
-        finished = self._worker.run(self._waiting.take())
+        finished = self._worker.run(self._waiting.take(self._worker.together))
         self._worked += time.perf_counter() - began
         return finished
 

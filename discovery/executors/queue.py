@@ -1,7 +1,7 @@
 """What waits for a worker: in order, what is urgent before the rest."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -20,9 +20,9 @@ class Queue(Generic[T]):
     def __bool__(self) -> bool:
         return bool(self._urgent or self._other)
 
-    def put(self, item: T, first: bool = False) -> None:
-        """Puts an item at the end, or behind those that are urgent."""
-        (self._urgent if first else self._other).append(item)
+    def put(self, items: Iterable[T], first: bool = False) -> None:
+        """Puts items at the end, or behind those that are urgent."""
+        (self._urgent if first else self._other).extend(items)
 
     def put_back(self, items: Sequence[T]) -> None:
         """Puts items that were out already before all others."""
@@ -32,9 +32,14 @@ class Queue(Generic[T]):
         """Returns the next item."""
         return (self._urgent or self._other)[0]
 
-    def take(self) -> T:
-        """Removes the next item and returns it."""
-        return (self._urgent or self._other).popleft()
+    def take(self, most: int) -> list[T]:
+        """Removes the next item, and up to `most` in all of its type that follow at once in its lane; returns them."""
+        lane = self._urgent or self._other
+        taken = [lane.popleft()]
+        sort = type(taken[0])
+        while lane and len(taken) < most and type(lane[0]) is sort:
+            taken.append(lane.popleft())
+        return taken
 
     def clear(self) -> None:
         """Forgets all."""

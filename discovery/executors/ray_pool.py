@@ -11,7 +11,7 @@ import pickle
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -43,19 +43,23 @@ _Result: TypeAlias = tuple[Any, float, str]
 """What a unit gave, its seconds, its fault."""
 
 
-@dataclass(eq=False, slots=True)
-class _Task:
-    """A unit, and the workers that it took with it."""
+@dataclass(slots=True)
+class _Record:
+    """What went with a unit."""
 
-    unit: Any
-    failures: int = 0
-    gone: int = 0  # machines that went away with it
+    failures: int = 0  # workers that died or hung
+    gone: int = 0  # machines that went away
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it may be to blame, so that it takes no other unit along."""
+        return self.failures > 0 or self.gone > 1
 
 
 @dataclass(eq=False, slots=True)
 class _Call:
     ref: Any
-    tasks: list[_Task]
+    units: list[Any]
     began: float  # when it was sent, or the call before it ended
 
 
@@ -85,8 +89,10 @@ class RayPool:
         self._cluster, self._ray = cluster, cluster.ray
         self._make = self._ray.cloudpickle.dumps(make)
         self._pace, self._nobody = Pace(guard), nobody
-        self._waiting: Queue[_Task] = Queue()
-        self._finished: deque[Finished] = deque()
+        self._waiting: Queue[Any] = Queue()
+        self._alone: deque[Any] = deque()  # suspects, which travel alone and before the others
+        self._records: dict[Any, _Record] = {}  # of units whose calls failed
+        self._finished: list[Finished] = []
         self._calls: dict[Any, _Worker] = {}  # by the reference of the call
         # actors by the reference of their start, with that of a call that says that they have a place
         self._joining: dict[Any, tuple[Any, Any]] = {}
@@ -123,12 +129,12 @@ class RayPool:
         except self._ray.exceptions.RayError as error:
             raise self._out_of_reach(error) from None
 
-    def submit(self, unit: Any, first: bool = False) -> None:
-        """Takes a unit; `first` puts it before those that wait."""
-        self._waiting.put(_Task(unit), first)
+    def submit(self, units: Iterable[Any], first: bool = False) -> None:
+        """Takes units; `first` puts them before those that wait."""
+        self._waiting.put(units, first)
 
-    def next(self) -> Finished:
-        """Returns a finished unit, waiting for it; one that took several workers with it comes with its fault.
+    def next(self) -> list[Finished]:
+        """Returns what has finished, waiting for it; a unit that took several workers with it comes with its fault.
 
         Raises:
             ValueError: workers can't be replaced, or raise what is no fault of a unit.
@@ -141,7 +147,8 @@ class RayPool:
                 self._collect()
         except self._ray.exceptions.RayError as error:
             raise self._out_of_reach(error) from None
-        return self._finished.popleft()
+        found, self._finished = self._finished, []
+        return found
 
     def load(self) -> Load:
         """Returns how the workers are doing."""
@@ -150,8 +157,8 @@ class RayPool:
             workers=len(self._workers),
             wanted=self._wanted,
             busy=tuple(min(1.0, worker.busy / max(1e-9, now - worker.joined)) for worker in self._workers),
-            waiting=len(self._waiting),
-            under_way=sum(len(call.tasks) for worker in self._workers for call in worker.calls),
+            waiting=self._queued,
+            under_way=sum(len(call.units) for worker in self._workers for call in worker.calls),
             lost=self._lost,
             repeated=self._repeated,
             waited=self._waited,
@@ -161,6 +168,7 @@ class RayPool:
     def close(self) -> None:
         """Ends the workers; units under way are lost."""
         self._waiting.clear()
+        self._alone.clear()
         self._calls.clear()
         self._workers.clear()
         self._joining.clear()
@@ -212,7 +220,7 @@ class RayPool:
         if not worker.calls:
             return False
         call = worker.calls[0]
-        return now - call.began > self._pace.limit(type(call.tasks[0].unit), len(call.tasks))
+        return now - call.began > self._pace.limit(type(call.units[0]), len(call.units))
 
     def _join(self, ref: Any) -> None:
         """Takes in a worker that is ready, or notes that it could not start."""
@@ -248,7 +256,7 @@ class RayPool:
         self._ray.kill(worker.actor)
         self._lost += 1
         is_to_blame = self._cluster.has(worker.node)  # else its machine went away
-        again: list[_Task] = []
+        again: list[Any] = []
         failed = False  # the first call that did not come to its end is the one it was at
         for call in worker.calls:
             del self._calls[call.ref]
@@ -256,12 +264,12 @@ class RayPool:
             if results is not None:
                 self._take(worker, call, results)
                 continue
-            if not failed:
-                self._fail(call, reason, is_to_blame)
+            again += call.units if failed else self._fail(call, reason, is_to_blame)
             failed = True
-            again += [task for task in call.tasks if task.failures < ATTEMPTS and task.gone < MACHINES]
         self._repeated += len(again)
-        self._waiting.put_back(again)
+        suspects = [unit for unit in again if unit in self._records and self._records[unit].is_suspect]
+        self._alone.extendleft(reversed(suspects))
+        self._waiting.put_back([unit for unit in again if unit not in suspects])
 
     def _results(self, call: _Call) -> list[_Result] | None:
         """What a call gave, if it came to its end."""
@@ -274,48 +282,51 @@ class RayPool:
         except self._ray.exceptions.RayError:
             return None
 
-    def _fail(self, call: _Call, reason: str, is_to_blame: bool) -> None:
-        for task in call.tasks:
-            task.failures += is_to_blame
-            task.gone += not is_to_blame
-            if task.failures >= ATTEMPTS or task.gone >= MACHINES:
-                what = f"{ATTEMPTS} workers" if task.failures >= ATTEMPTS else f"{MACHINES} machines"
-                fault = f"{what} were lost to it, the last one: {reason}"
-                self._finished.append(Finished(task.unit, None, 0.0, fault))
+    def _fail(self, call: _Call, reason: str, is_to_blame: bool) -> list[Any]:
+        """Notes that a call failed; returns the units that go to others, for the rest have finished with a fault."""
+        again = []
+        for unit in call.units:
+            record = self._records.setdefault(unit, _Record())
+            record.failures += is_to_blame
+            record.gone += not is_to_blame
+            if record.failures < ATTEMPTS and record.gone < MACHINES:
+                again.append(unit)
+                continue
+            what = f"{ATTEMPTS} workers" if record.failures >= ATTEMPTS else f"{MACHINES} machines"
+            fault = f"{what} were lost to it, the last one: {reason}"
+            self._finished.append(Finished(unit, None, 0.0, fault))
+            del self._records[unit]
+        return again
 
     # --- units ---------------------------------------------------------------------------------------------------
 
+    @property
+    def _queued(self) -> int:
+        """Units that no worker has yet."""
+        return len(self._waiting) + len(self._alone)
+
     def _feed(self) -> None:
         """Hands units out: to those that have none, and where many wait also to those that have one call."""
-        while self._waiting:
+        while self._alone or self._waiting:
             worker = next(iter(self._free[0]), None)
-            if worker is None and len(self._waiting) > len(self._workers):
+            if worker is None and self._queued > len(self._workers):
                 # a few are left for whoever is ready first: they would wait behind a call, longest behind a slow one
-                sort = type(self._waiting.head().unit)
+                sort = type(self._alone[0] if self._alone else self._waiting.head())
                 worker = next((one for one in self._free[1] if not self._pace.is_slow(sort, one.means)), None)
             if worker is None:
                 return
             del self._free[len(worker.calls)][worker]
-            tasks = self._portion(worker)
-            ref = worker.actor.run.remote(pickle.dumps([task.unit for task in tasks], pickle.HIGHEST_PROTOCOL))
-            worker.calls.append(_Call(ref, tasks, time.monotonic()))
+            units = [self._alone.popleft()] if self._alone else self._portion(worker)
+            ref = worker.actor.run.remote(pickle.dumps(units, pickle.HIGHEST_PROTOCOL))
+            worker.calls.append(_Call(ref, units, time.monotonic()))
             self._calls[ref] = worker
             if len(worker.calls) < IN_FLIGHT:
                 self._free[len(worker.calls)][worker] = None
 
-    def _portion(self, worker: _Worker) -> list[_Task]:
-        """The next units for a worker, of one sort; what has failed before travels alone."""
-        waiting, head = self._waiting, self._waiting.head()
-        sort = type(head.unit)
-        most = (
-            1
-            if head.failures or head.gone > 1
-            else self._pace.portion(sort, worker.means, len(waiting), len(self._workers))
-        )
-        tasks = [waiting.take()]
-        while len(tasks) < most and type(waiting.head().unit) is sort and not waiting.head().failures:
-            tasks.append(waiting.take())
-        return tasks
+    def _portion(self, worker: _Worker) -> list[Any]:
+        """The next units for a worker, of one sort."""
+        waiting = self._waiting
+        return waiting.take(self._pace.portion(type(waiting.head()), worker.means, len(waiting), len(self._workers)))
 
     def _collect(self) -> None:
         """Waits a moment for results, and takes all that are there."""
@@ -355,11 +366,14 @@ class RayPool:
         self._take(worker, call, results)
 
     def _take(self, worker: _Worker, call: _Call, results: list[_Result]) -> None:
-        for task, (result, seconds, fault) in zip(call.tasks, results, strict=True):
-            self._finished.append(Finished(task.unit, result, seconds, fault))
+        for unit, (result, seconds, fault) in zip(call.units, results, strict=True):
+            self._finished.append(Finished(unit, result, seconds, fault))
+        if self._records:
+            for unit in call.units:
+                self._records.pop(unit, None)
         spent = sum(seconds for _, seconds, _ in results)
         worker.busy += spent
-        self._pace.note(type(call.tasks[0].unit), worker.means, spent / len(results))
+        self._pace.note(type(call.units[0]), worker.means, spent / len(results))
 
 
 def _wrong(error: Exception, ray: ModuleType) -> BaseException | None:

@@ -36,7 +36,7 @@ class Actor:
 
         Both travel as bytes: what Ray makes of plain data itself takes the driver several times as long.
         """
-        finished = [self._worker.run(unit) for unit in pickle.loads(units)]
+        finished = self._worker.run(pickle.loads(units))
         return pickle.dumps([(one.results, one.seconds, one.fault) for one in finished], pickle.HIGHEST_PROTOCOL)
 
 

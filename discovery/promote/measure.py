@@ -13,7 +13,7 @@ import primitives
 from archive.ledger import Ledger
 from discovery.config import Config
 from discovery.device import cache_folder
-from discovery.executors import Executor, Works
+from discovery.executors import Executor, Finished, Works
 from discovery.promote import reduce, units
 from discovery.promote.units import PromotionWorker, Report, Simplify, Sweep, failed
 from evaluators.optimizers.contenders import baseline
@@ -73,21 +73,24 @@ class Bench:
             began = time.perf_counter()
             try:
                 pool = self._started()
-                for unit in missing.values():
-                    pool.submit(unit)
-                for number in range(len(missing)):
-                    finished = pool.next()
-                    if finished.fault:
-                        self._note(finished.unit, finished.fault)
-                    else:
-                        entry = {"phase": phase, "seconds": finished.seconds, "result": finished.results}
-                        self.ledger.add(self._key(finished.unit), entry)
-                    self._watch(phase, done + number + 1, total)
+                pool.submit(missing.values())
+                while done < total:
+                    for finished in pool.next():
+                        self._take(phase, finished)
+                        done += 1
+                        self._watch(phase, done, total)
             finally:
                 self.ledger.add(f"wall {len(list(self.ledger))} {phase}", time.perf_counter() - began)
         return [
             self.ledger[key]["result"] if key in self.ledger else failed(missing[key], self.settings) for key in keys
         ]
+
+    def _take(self, phase: str, finished: Finished) -> None:
+        if finished.fault:
+            self._note(finished.unit, finished.fault)
+            return
+        entry = {"phase": phase, "seconds": finished.seconds, "result": finished.results}
+        self.ledger.add(self._key(finished.unit), entry)
 
     def _note(self, unit: Unit, fault: str) -> None:
         """A candidate that no worker survives falls; it may be the machine's fault, so the ledger does not learn it."""

@@ -1,6 +1,7 @@
 """What promotion asks of workers, and the worker: sweeps and reports of one rule, and simplification."""
 
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from math import isfinite
 from typing import Any, NamedTuple
@@ -62,11 +63,16 @@ class PromotionWorker:
         self._evaluator: Evaluator | None = None
         self._trials = lru_cache(maxsize=4)(self._make_trials)
 
+    together = 1
+
     def warm_up(self) -> None:
         """Nothing: a resumed promotion may need little of what there is to compile."""
 
-    def run(self, unit: Any) -> Finished:
-        """Works off a unit; what breaks in it twice is a fault of its rule, but for what a user can mend."""
+    def run(self, units: Sequence[Any]) -> list[Finished]:
+        """Works off units; what breaks in one twice is a fault of its rule, but for what a user can mend."""
+        return [self._run(unit) for unit in units]
+
+    def _run(self, unit: Any) -> Finished:
         began = time.perf_counter()
         found = try_twice(self._work, unit, through=(ValueError,))
         seconds = time.perf_counter() - began
