@@ -5,10 +5,13 @@ The machine has two register files. The tensor file (registers, lanes, D) holds 
 list of tensor instructions; before each of them run the small instructions that it waits for. Both are rows
 `(opcode, target, a, b, c)`.
 
-What an instruction does is chosen by a real branch (`lax.switch` outside any `vmap`), and its value is written to
-the file after the branch: a write inside the branch copies the whole file (measured: 2.8 times slower). An opcode
-stands for a primitive and the files its operands come from, so that a scalar operand is never materialized as a
-tensor where the pattern is a usual one; for the rest there is an instruction that lifts.
+What an instruction does is chosen in one of two ways. `step` runs one program and takes a real branch (`lax.switch`
+outside any `vmap`): right for a CPU, while an accelerator would wait for each. `step_all` runs many programs side by
+side and computes every instruction for all of them, keeping one for each: arithmetic that an accelerator has in plenty
+(docs/performance.md has the figures). Either way the value is written to the file after the branch: a write inside the
+branch copies the whole file (measured: 2.8 times slower). An opcode stands for a primitive and the files its operands
+come from, so that a scalar operand is never materialized as a tensor where the pattern is a usual one; for the rest
+there is an instruction that lifts.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +21,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from primitives.encode import FILES, Capacity, Encoded, encode
+from primitives.encode import FILES, Capacity, Encoded, align, encode
 from primitives.graph import Graph
 from primitives.kinds import LEAF, SCALAR, TENSOR
 from primitives.layout import Layout
@@ -173,23 +176,47 @@ class Machine:
             The register files after the step; the output is tensor register `program.output`.
         """
 
-        def small(i: Any, tensors: jax.Array, smalls: jax.Array) -> jax.Array:
-            op, target, a, b, c = program.small[i]
-            value = jax.lax.switch(op, self._small_branches, tensors, smalls, a, b, c)
-            return jax.lax.dynamic_update_index_in_dim(smalls, value.astype(smalls.dtype), target, 0)
-
         def run_small(i: Any, tensors: jax.Array, smalls: jax.Array) -> jax.Array:
             bounds = program.before[i], program.before[i + 1]
-            return jax.lax.fori_loop(*bounds, lambda j, smalls: small(j, tensors, smalls), smalls)
+            return jax.lax.fori_loop(*bounds, lambda j, smalls: self._small(program.small[j], tensors, smalls), smalls)
 
         def body(i: Any, files: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             tensors, smalls = files
             smalls = run_small(i, tensors, smalls)
-            op, target, a, b, c = program.tensor[i]
-            value = jax.lax.switch(op, self._tensor_branches, tensors, smalls, a, b, c)
-            return jax.lax.dynamic_update_index_in_dim(tensors, value.astype(tensors.dtype), target, 0), smalls
+            return self._tensor(program.tensor[i], tensors, smalls), smalls
 
         return jax.lax.fori_loop(0, program.count, body, (tensors, smalls))
+
+    def step_all(self, programs: Encoded, tensors: jax.Array, smalls: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Runs one step of many programs, each on register files of its own.
+
+        Args:
+            programs: programs that `align` gave, every array with an axis of programs before the others.
+            tensors: the tensor files (programs, registers, lanes, D).
+            smalls: the small files (programs, registers, lanes, L).
+
+        Returns:
+            The register files after the step.
+        """
+
+        def one(small: Any, tensor: Any, tensors: jax.Array, smalls: jax.Array) -> Any:
+            smalls = self._small(small, tensors, smalls)
+            return self._tensor(tensor, tensors, smalls), smalls
+
+        def body(i: Any, files: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            return jax.vmap(one)(programs.small[:, i], programs.tensor[:, i], *files)
+
+        return jax.lax.fori_loop(0, jnp.max(programs.count), body, (tensors, smalls))
+
+    def _small(self, row: Any, tensors: jax.Array, smalls: jax.Array) -> jax.Array:
+        op, target, a, b, c = row
+        value = jax.lax.switch(op, self._small_branches, tensors, smalls, a, b, c)
+        return jax.lax.dynamic_update_index_in_dim(smalls, value.astype(smalls.dtype), target, 0)
+
+    def _tensor(self, row: Any, tensors: jax.Array, smalls: jax.Array) -> jax.Array:
+        op, target, a, b, c = row
+        value = jax.lax.switch(op, self._tensor_branches, tensors, smalls, a, b, c)
+        return jax.lax.dynamic_update_index_in_dim(tensors, value.astype(tensors.dtype), target, 0)
 
     def set_inputs(
         self, tensors: jax.Array, smalls: jax.Array, values: Mapping[str, jax.Array]
@@ -220,6 +247,14 @@ class Machine:
             ProgramError: the program needs more registers or instructions than the machine has.
         """
         return encode(self, graph)
+
+    def align(self, program: Encoded) -> Encoded:
+        """Returns a program that does the same, with one small instruction before each tensor instruction.
+
+        Where more wait, tensor instructions that do nothing stand between them; where none waits, a small one that
+        does nothing does.
+        """
+        return align(program, self.tensor_opcodes[_COPY, _T], self.small_opcodes[_COPY, _T])
 
 
 def _row(file: jax.Array, i: jax.Array) -> jax.Array:
