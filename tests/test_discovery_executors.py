@@ -78,6 +78,18 @@ def test_what_is_taken_together_is_of_one_sort():
     assert [queue.take(9) for _ in range(3)] == [[1, 2], ["three"], [4]]
 
 
+def test_units_that_go_together_fill_a_call_however_long_one_takes_alone():
+    pace, own = Pace(), {}
+    assert pace.portion(int, own, 1000, 2, 128) == 128
+    assert pace.portion(int, own, 100, 2, 128) == 50, "no more than a share"
+    pace.note(int, own, 10.0)
+    assert pace.portion(int, own, 1000, 2, 128) == 128
+    assert pace.portion(int, own, 100, 2, 128) == 50
+    for _ in range(200):
+        pace.note(int, own, 0.0001)
+    assert pace.portion(int, own, 10_000, 2, 128) > 2000
+
+
 def test_a_call_is_as_long_as_its_way_is_worth_and_no_more_than_a_share():
     pace, quick, slow = Pace(), {}, {}
     assert pace.portion(int, quick, 1000, 2) == 1, "nothing is known yet"

@@ -46,17 +46,18 @@ class Pace:
         """Whether units take a worker far longer than others: none is to wait behind another there."""
         return own.get(sort, 0.0) > SLOW * self._means.get(sort, float("inf"))
 
-    def portion(self, sort: type, own: Means, waiting: int, workers: int) -> int:
+    def portion(self, sort: type, own: Means, waiting: int, workers: int, together: int = 1) -> int:
         """Returns how many units a worker gets: as many as fill a call, or its share of what waits where that is less.
 
-        By the worker's own time: so a slow one does not keep the others waiting for the end of a batch.
+        By the worker's own time: so a slow one does not keep the others waiting for the end of a batch. Units that go
+        together fill a call however long one of them takes alone.
         """
         seconds = own.get(sort) or (fmean(self._times[sort]) if sort in self._times else None)
         if not seconds:
-            return 1
+            return min(together, -(-waiting // workers))
         call = max(CALL_SECONDS, CALL_SECONDS_A_WORKER * workers)
         share = max(-(-waiting // workers), round(SHORTEST_CALL / seconds))
-        return min(max(1, round(call / seconds)), share, waiting)
+        return min(max(together, round(call / seconds)), share, waiting)
 
     def limit(self, sort: type, units: int) -> float:
         """Returns the seconds after which a call of so many units hangs."""
