@@ -11,7 +11,11 @@ from shutil import which
 
 from evaluators.processor import processor
 
-_ONE_THREAD = ("--xla_cpu_multi_thread_eigen=false", "intra_op_parallelism_threads=1")
+_FLAGS = (
+    *("--xla_cpu_multi_thread_eigen=false", "intra_op_parallelism_threads=1"),  # one thread
+    # on a GPU the fastest of several kernels is chosen by timing them: another one on another machine, with other bits
+    *("--xla_gpu_autotune_level=0", "--xla_gpu_deterministic_ops=true"),
+)
 
 
 def cache_folder() -> Path:
@@ -26,7 +30,7 @@ def configure() -> None:
     so that the same flags give the same bits everywhere.
     """
     flags = os.environ.get("XLA_FLAGS", "").split()
-    os.environ["XLA_FLAGS"] = " ".join([*flags, *(flag for flag in _ONE_THREAD if flag not in flags)])
+    os.environ["XLA_FLAGS"] = " ".join([*flags, *(flag for flag in _FLAGS if flag not in flags)])
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(library, "1")

@@ -20,6 +20,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from primitives.encode import FILES, Capacity, Encoded, align, encode
 from primitives.graph import Graph
@@ -76,6 +77,7 @@ class Machine:
         self.tensor_opcodes: dict[tuple[str, str], int] = {}
         self.small_opcodes: dict[tuple[str, str], int] = {}
         self._tensor_branches: list[Callable[..., jax.Array]] = []
+        self._elements: dict[str, tuple[Callable[..., Any], int]] = {}  # element-wise functions, with their arities
         self._small_branches: list[Callable[..., jax.Array]] = []
         self._build()
 
@@ -114,6 +116,8 @@ class Machine:
 
         self.tensor_opcodes[key] = len(self._tensor_branches)
         self._tensor_branches.append(branch)
+        if scope is Scope.ELEMENT:
+            self._elements[key[0]] = fn, len(pattern)
 
     def _reduction(self, primitive: Primitive, pattern: str) -> None:
         """A TENSOR in, a LEAF or SCALAR out: an instruction of the small file that reads the tensor file."""
@@ -198,15 +202,63 @@ class Machine:
         Returns:
             The register files after the step.
         """
-
-        def one(small: Any, tensor: Any, tensors: jax.Array, smalls: jax.Array) -> Any:
-            smalls = self._small(small, tensors, smalls)
-            return self._tensor(tensor, tensors, smalls), smalls
+        write = jax.vmap(lambda file, row, value: jax.lax.dynamic_update_index_in_dim(file, value, row[1], 0))
 
         def body(i: Any, files: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            return jax.vmap(one)(programs.small[:, i], programs.tensor[:, i], *files)
+            tensors, smalls = files
+            smalls = jax.vmap(self._small)(programs.small[:, i], tensors, smalls)
+            rows = jnp.asarray(programs.tensor)[:, i]
+            return write(tensors, rows, self._values(rows, tensors, smalls)), smalls
 
         return jax.lax.fori_loop(0, jnp.max(programs.count), body, (tensors, smalls))
+
+    def _values(self, rows: jax.Array, tensors: jax.Array, smalls: jax.Array) -> jax.Array:
+        """Returns what one tensor instruction of each program gives, (programs, lanes, D).
+
+        Element-wise functions are computed once each, whichever files their operands come from; what is no such
+        function is computed only where a program asks for it.
+        """
+        opcodes, own = rows[:, 0], jnp.arange(len(rows))
+
+        def look_up(table: np.ndarray) -> jax.Array:
+            """What a table by opcode says, for each program."""
+            return jnp.asarray(table)[opcodes][:, None, None]
+
+        function, from_small, other, others = self._tables()
+        operands = [
+            jnp.where(look_up(from_small[:, j]), smalls[own, at, :, :1], tensors[own, at])
+            for j, at in enumerate((rows[:, 2], rows[:, 3], rows[:, 4]))
+        ]
+        which = jnp.broadcast_to(look_up(function), operands[0].shape)
+        computed = (fn(jnp, *operands[:arity]).astype(tensors.dtype) for fn, arity in self._elements.values())
+        values = jax.lax.select_n(which, *computed)
+        asked = look_up(other)
+
+        def with_others() -> jax.Array:
+            run = jax.vmap(lambda at, row, *files: jax.lax.switch(at, others, *files, *row[2:]).astype(tensors.dtype))
+            return jnp.where(asked >= 0, run(jnp.maximum(asked[:, 0, 0], 0), rows, tensors, smalls), values)
+
+        return jax.lax.cond((asked >= 0).any(), with_others, lambda: values)
+
+    def _tables(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Callable[..., jax.Array]]]:
+        """What each opcode of the tensor file is.
+
+        Returns:
+            By opcode the number of its element-wise function; whether each operand comes from the small file; its number
+            among the branches that are no such functions, -1 where it is none; and these branches.
+        """
+        number = len(self._tensor_branches)
+        function, from_small = np.zeros(number, np.int32), np.zeros((number, 3), bool)
+        other, others = np.full(number, -1, np.int32), []
+        names = list(self._elements)
+        for (name, pattern), opcode in self.tensor_opcodes.items():
+            if name in self._elements:
+                function[opcode] = names.index(name)
+                from_small[opcode, : len(pattern)] = [source == _S for source in pattern]
+            else:
+                other[opcode] = len(others)
+                others.append(self._tensor_branches[opcode])
+        return function, from_small, other, others
 
     def _small(self, row: Any, tensors: jax.Array, smalls: jax.Array) -> jax.Array:
         op, target, a, b, c = row

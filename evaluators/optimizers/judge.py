@@ -22,6 +22,8 @@ from primitives.graph import Graph
 from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER, ProgramError
 
+FILLING = 4
+"""Programs that an accelerator judges at once, in multiples of those that train side by side."""
 TOLERANCE = 1.1
 """A learning rate counts as tolerated where its loss is at most this times the best."""
 IGNORES_RATE = 2.0
@@ -126,8 +128,9 @@ class Judge:
 
     @property
     def together(self) -> int:
-        """Programs that train side by side on this process's device."""
-        return max(run.width for run in self._sweeps)
+        """Programs that are judged at once: more than train side by side, for some stop early and leave gaps."""
+        width = max(run.width for run in self._sweeps)
+        return width if width == 1 else FILLING * width
 
     def evaluate_all(self, requests: Sequence[Request]) -> list[Evaluation]:
         """Judges canonical graphs; see `evaluators.domain.Together`."""
