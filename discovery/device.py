@@ -12,7 +12,7 @@ from shutil import which
 from evaluators.processor import processor
 
 _FLAGS = (
-    *("--xla_cpu_multi_thread_eigen=false", "intra_op_parallelism_threads=1"),  # one thread
+    "--xla_cpu_multi_thread_eigen=false",  # one thread
     # on a GPU the fastest of several kernels is chosen by timing them: another one on another machine, with other bits
     *("--xla_gpu_autotune_level=0", "--xla_gpu_deterministic_ops=true"),
 )

@@ -244,8 +244,8 @@ class Machine:
         """What each opcode of the tensor file is.
 
         Returns:
-            By opcode the number of its element-wise function; whether each operand comes from the small file; its number
-            among the branches that are no such functions, -1 where it is none; and these branches.
+            By opcode the number of its element-wise function; whether each operand comes from the small file; its
+            number among the branches that are no such functions, -1 where it is none; and these branches.
         """
         number = len(self._tensor_branches)
         function, from_small = np.zeros(number, np.int32), np.zeros((number, 3), bool)

@@ -78,6 +78,22 @@ def test_what_is_taken_together_is_of_one_sort():
     assert [queue.take(9) for _ in range(3)] == [[1, 2], ["three"], [4]]
 
 
+def test_every_flag_reaches_xla():
+    """XLA looks no further than the first word that is no flag; one that it does not know it refuses."""
+    code = """
+import os
+from discovery.device import configure
+configure()
+os.environ["XLA_FLAGS"] += " --xla_there_is_no_such_flag=1"
+import jax
+jax.devices()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode != 0
+    (told,) = [line for line in ended.stderr.splitlines() if "nknown flag" in line]
+    assert told.endswith("--xla_there_is_no_such_flag=1")
+
+
 def test_units_that_go_together_fill_a_call_however_long_one_takes_alone():
     pace, own = Pace(), {}
     assert pace.portion(int, own, 1000, 2, 128) == 128

@@ -18,8 +18,10 @@ from odd_jobs import Choosy, Job, OddJobs
 from runs import configuration, contents, execute
 
 from archive.store import Store
+from discovery import executors
 from discovery.config_file import dump
 from discovery.executors import make_executor, pace, ray_cluster, ray_pool, ray_worker
+from discovery.executors.in_process import InProcess
 from discovery.executors.ray_cluster import join, start
 from discovery.executors.ray_pool import ATTEMPTS, RayPool
 from discovery.run import Run
@@ -393,6 +395,32 @@ def test_workers_that_find_no_place_are_told(cluster):
 def test_a_machine_without_gpus_is_told():
     with refused(r"2 workers must have a CPU and 1 of a GPU each, got room for 0 on this machine; ask for fewer"):
         start(2, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "asked", "given"),
+    [
+        (0, {"workers": 2}, (2, 0.0)),
+        (1, {"workers": 2}, (2, 0.5)),
+        (2, {"workers": None}, (2, 1.0)),
+        (2, {"workers": 3}, (3, 0.5)),
+        (4, {"workers": 2}, (2, 1.0)),
+        (2, {"workers": 2, "gpus_per_worker": 0.0}, (2, 0.0)),
+        (2, {"workers": None, "gpus_per_worker": 0.25}, (None, 0.25)),
+    ],
+)
+def test_workers_of_this_machine_share_its_gpus(gpus, asked, given, monkeypatch):
+    started = []
+    monkeypatch.setattr(executors, "gpus", lambda: gpus)
+    monkeypatch.setattr(ray_cluster, "start", lambda *of: started.append(of))
+    monkeypatch.setattr(ray_pool, "RayPool", lambda cluster, make, guard: None)
+    make_executor(make=OddJobs, **asked)
+    assert started == [given]
+
+
+def test_one_gpu_is_for_this_process_alone(monkeypatch):
+    monkeypatch.setattr(executors, "gpus", lambda: 1)
+    assert isinstance(make_executor(None, OddJobs), InProcess)
 
 
 @pytest.mark.parametrize("gpus", [-1.0, 1.5])

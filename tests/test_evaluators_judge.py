@@ -18,7 +18,11 @@ from small_task import RATES, linear
 from archive import library
 from archive.evaluation import Status
 from discovery.config import Config
+from discovery.config_file import build
+from discovery.worker import EvaluateUnit, Worker
+from evaluators.domain import Request
 from evaluators.optimizers import DOMAIN, baselines
+from evaluators.optimizers import training as trains
 from evaluators.optimizers.baselines import SEEDS, Setting, adamw, best_rate, measure, tune, tuned
 from evaluators.optimizers.judge import CLIP, IGNORES_RATE, TOLERANCE, Judge, task_score, tolerance
 from evaluators.optimizers.options import Limits, Options, Stage
@@ -163,6 +167,55 @@ def test_replicates_differ_and_stages_are_chosen(judge):
     last = judge.evaluate(rule("lion"), 0, (), range(FIRM, FIRM + 1))
     assert last.score == first.score
     assert last.stage_scores == first.stage_scores[FIRM:]
+
+
+@pytest.fixture
+def several(folder, monkeypatch) -> Judge:
+    """As `judge`, but three programs train side by side, as on an accelerator."""
+    monkeypatch.setattr(trains, "usual_width", lambda task, capacity: 3)
+    return Judge(Options(tasks=TASKS, capacity=Limits(**WIDE)), folder)
+
+
+def test_programs_that_are_judged_at_once_come_out_as_one_by_one(several):
+    assert several.together > 3
+    of = ["sgd", "adam", "lion", "fadam", "muon", "heavy_ball", "sgd"]
+    graphs = [*map(rule, of), update("g * 1e30"), crowded(80)]
+    middle = several.evaluate(rule("sgd"), 0).stage_scores[FULL]
+    thresholds = (-CLIP, math.nextafter(middle, math.inf))
+    requests = [Request(graph, number % 2, thresholds if number % 3 else ()) for number, graph in enumerate(graphs)]
+    requests.append(Request(rule("lion"), 5, (), range(FIRM, FIRM + 1)))
+    found = several.evaluate_all(requests)
+    assert {one.status for one in found} == {Status.OK, Status.HURDLED, Status.DIVERGED, Status.INVALID}
+    alone = [several.evaluate(*request) for request in requests]
+    assert [replace(one, seconds=0.0) for one in found] == [replace(one, seconds=0.0) for one in alone]
+    assert len({one.seconds for one in found}) == 1
+    assert several.evaluate_all([]) == []
+
+
+def test_a_worker_judges_at_once_what_goes_together_and_finds_whose_fault_it_is(several, monkeypatch):
+    config = build({"evaluation": {"tasks": list(TASKS)}, "start": ["sgd"]})
+    worker = Worker(config, (library.text("sgd"),), "mutation", None)
+    worker.evaluator = several
+    texts = [library.text(name) for name in ("lion", "adam", "rmsprop", "heavy_ball")]
+    units = [EvaluateUnit(0, number, text, 0, (), False) for number, text in enumerate(texts)]
+    counted = []
+    whole = several.evaluate_all
+    monkeypatch.setattr(several, "evaluate_all", lambda asked: counted.append(len(asked)) or whole(asked))
+    at_once = worker.run(units)
+    assert counted == [len(units)]
+    assert [one.unit for one in at_once] == units
+    one_by_one = [worker.run([unit])[0] for unit in units]
+    bare = [[replace(one.results.evaluation, seconds=0.0) for one in found] for found in (at_once, one_by_one)]
+    assert bare[0] == bare[1]
+
+    def poisoned(asked):
+        if any(request.graph == rule("adam") for request in asked):
+            raise RuntimeError("RESOURCE_EXHAUSTED")
+        return whole(asked)
+
+    monkeypatch.setattr(several, "evaluate_all", poisoned)
+    statuses = [one.results.evaluation.status for one in worker.run(units)]
+    assert statuses == [Status.OK, Status.FAULT, Status.OK, Status.OK]
 
 
 # --- statuses ---------------------------------------------------------------------------------------------------------

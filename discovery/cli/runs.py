@@ -63,7 +63,7 @@ def run(
       pride run configs/optimizers.yaml --budget 36h --out runs/long
       pride run optimizers --set seed=1 --set archive.depth=5 --budget 20000
       pride run optimizers --budget 1h --promote --set validation.then=stop
-      pride run optimizers --address auto --workers 100 --gpus-per-worker 0.25 --set islands=4
+      pride run optimizers --address auto --workers 100 --gpus-per-worker 1 --set islands=4
     """
     from discovery.config_file import find_config, load_config
     from discovery.imports import check_imports
