@@ -13,7 +13,7 @@ from scipy import stats
 from archive.descriptor import Descriptor
 from archive.elite import Elite
 from archive.grid import Grid
-from archive.records import to_json
+from archive.plain import to_json
 from discovery.config import Strategy as Options
 from discovery.config_file import build
 from discovery.proposers import names as proposer_names
