@@ -80,18 +80,33 @@ def test_what_is_taken_together_is_of_one_sort():
 
 def test_a_call_is_as_long_as_its_way_is_worth_and_no_more_than_a_share():
     pace, quick, slow = Pace(), {}, {}
-    assert pace.portion(int, quick, 1000, 2) == 1, "nothing is known yet"
+    assert pace.portion(int, quick, 1000, 2, False) == 1, "nothing is known yet"
     for _ in range(50):
-        pace.note(int, quick, 0.001)
-        pace.note(int, slow, 0.005)
-    assert pace.portion(int, quick, 1000, 2) == 250
-    assert pace.portion(int, slow, 1000, 2) == 50, "a slow worker gets less"
-    assert 50 < pace.portion(int, {}, 1000, 2) < 250, "a new one what is usual"
-    assert pace.portion(int, slow, 7, 2) == 4
-    assert pace.portion(int, quick, 7, 2) == 7, "too little to share"
-    assert pace.portion(int, quick, 1, 2) == 1
-    assert pace.portion(int, quick, 10**7, 500) == 2500, "longer ones spare the driver of many workers"
-    assert pace.portion(str, quick, 1000, 2) == 1, "each sort has its own time"
+        pace.note(int, quick, 0.001, 10)
+        pace.note(int, slow, 0.005, 10)
+    assert pace.portion(int, quick, 1000, 2, False) == 250
+    assert pace.portion(int, slow, 1000, 2, False) == 50, "a slow worker gets less"
+    assert 50 < pace.portion(int, {}, 1000, 2, False) < 250, "a new one what is usual"
+    assert pace.portion(int, slow, 60, 2, False) == 30
+    assert pace.portion(int, slow, 25, 2, False) == 20, "less is not worth sharing"
+    assert pace.portion(int, slow, 25, 2, True) == 13, "but where all else waits for it"
+    assert pace.portion(int, slow, 7, 2, True) == 4
+    assert pace.portion(int, quick, 7, 2, True) == 7, "too little to share"
+    assert pace.portion(int, quick, 1, 2, False) == 1
+    assert pace.portion(int, quick, 10**7, 500, False) == 2500, "longer ones spare the driver of many workers"
+    assert pace.portion(str, quick, 1000, 2, False) == 1, "each sort has its own time"
+
+
+def test_results_wait_for_others_as_long_as_calls_are_far_longer():
+    pace = Pace()
+    assert pace.gathered() == 0.0, "nothing is known yet"
+    for units in (4, 8):
+        for _ in range(100):
+            pace.note(int, {}, 0.01, units)
+        assert pace.gathered() == pytest.approx(0.005 * units, rel=1e-3), "half of the time of a call"
+    for _ in range(100):
+        pace.note(int, {}, 1.0, 8)
+    assert pace.gathered() == 0.2, "never long"
 
 
 def test_who_takes_more_than_twice_the_usual_time_is_slow():
@@ -99,8 +114,8 @@ def test_who_takes_more_than_twice_the_usual_time_is_slow():
     assert not pace.is_slow(int, slow), "nothing is known yet"
     for _ in range(50):
         for _ in range(7):
-            pace.note(int, usual, 0.01)
-        pace.note(int, slow, 0.05)
+            pace.note(int, usual, 0.01, 1)
+        pace.note(int, slow, 0.05, 1)
     assert pace.is_slow(int, slow)
     assert not pace.is_slow(int, usual)
     assert not pace.is_slow(str, slow), "each sort has its own time"
@@ -110,10 +125,10 @@ def test_who_takes_more_than_twice_the_usual_time_is_slow():
 def test_a_worker_hangs_far_beyond_what_is_usual():
     pace = Pace()
     assert pace.limit(int, 1) == 3600.0
-    pace.note(int, {}, 0.01)
+    pace.note(int, {}, 0.01, 1)
     assert pace.limit(int, 10) == 300.0
     for _ in range(5):
-        pace.note(int, {}, 6.0)
+        pace.note(int, {}, 6.0, 1)
     assert pace.limit(int, 2) == 1200.0
     assert Pace(guard=7.0).limit(int, 10) == 7.0
 
