@@ -93,7 +93,8 @@ def reevaluations(
     """
     planned = Counter(again.behaviour for plan in pending for again in plan.again)
     chosen: dict[int, Again] = {}
-    wanting = [elite for elite in archive.elites() if elite.count < replicates] if count else []
+    held = archive.filled() if count else []
+    wanting = [elite for elites in held for elite in elites if elite.count < replicates]
     for elite in _by_mean(wanting, 2 * count):
         if len(chosen) == count:
             break
