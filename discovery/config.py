@@ -213,8 +213,8 @@ class Config(Section):
     )
     workers: int | None = setting(
         None,
-        "processes that share the work, no part of the result; null means one a core, or all that a cluster has room "
-        "for",
+        "processes that share the work, no part of the result; null means one a GPU, without one a core, or all that a "
+        "cluster has room for",
         unit="processes",
         ge=1,
         le=100_000,

@@ -11,7 +11,11 @@ from shutil import which
 
 from evaluators.processor import processor
 
-_ONE_THREAD = ("--xla_cpu_multi_thread_eigen=false", "intra_op_parallelism_threads=1")
+_FLAGS = (
+    *("--xla_cpu_multi_thread_eigen=false", "intra_op_parallelism_threads=1"),  # one thread
+    # on a GPU the fastest of several kernels is chosen by timing them: another one on another machine, with other bits
+    *("--xla_gpu_autotune_level=0", "--xla_gpu_deterministic_ops=true"),
+)
 
 
 def cache_folder() -> Path:
@@ -26,7 +30,7 @@ def configure() -> None:
     so that the same flags give the same bits everywhere.
     """
     flags = os.environ.get("XLA_FLAGS", "").split()
-    os.environ["XLA_FLAGS"] = " ".join([*flags, *(flag for flag in _ONE_THREAD if flag not in flags)])
+    os.environ["XLA_FLAGS"] = " ".join([*flags, *(flag for flag in _FLAGS if flag not in flags)])
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(library, "1")
@@ -42,12 +46,12 @@ def configure() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
-_ASK = "import jax; device = jax.devices()[0]; print(f'{device.platform}: {device.device_kind}')"
+_ASK = "import jax; (first, *_) = found = jax.devices(); print(len(found), first.platform, first.device_kind)"
 
 
 @cache
-def describe() -> dict[str, str]:
-    """Returns what the bits of a result may depend on: versions, CPU, device and the commit of this code.
+def _devices() -> tuple[int, str, str]:
+    """Number, platform and kind of the devices that JAX finds.
 
     A process of its own asks JAX: in this one it would start threads, which Ray's forks do not bear, and take a share
     of a GPU that the workers need.
@@ -55,14 +59,31 @@ def describe() -> dict[str, str]:
     Raises:
         ValueError: JAX finds no device.
     """
-    import numpy
-
     asked = subprocess.run([sys.executable, "-c", _ASK], capture_output=True, text=True, check=False)
     if asked.returncode != 0:
         last = (asked.stderr.strip().splitlines() or ["no word"])[-1]
         raise ValueError(
             f"JAX must find a device, got {last}; see whether `python -c 'import jax; jax.devices()'` works"
         )
+    number, platform, kind = asked.stdout.strip().splitlines()[-1].split(" ", 2)
+    return int(number), platform, kind
+
+
+def gpus() -> int:
+    """Returns the number of GPUs that JAX computes with on this machine; 0 where it takes the CPU."""
+    number, platform, _ = _devices()
+    return number if platform == "gpu" else 0
+
+
+def describe() -> dict[str, str]:
+    """Returns what the bits of a result may depend on: versions, CPU, device and the commit of this code.
+
+    Raises:
+        ValueError: JAX finds no device.
+    """
+    import numpy
+
+    _, device, kind = _devices()
     return {
         "python": sys.version.split()[0],
         "numpy": numpy.__version__,
@@ -70,7 +91,7 @@ def describe() -> dict[str, str]:
         "jaxlib": version("jaxlib"),
         "platform": platform.platform(),
         "processor": processor(),
-        "device": asked.stdout.strip().splitlines()[-1],
+        "device": f"{device}: {kind}",
         "commit": _commit(),
     }
 

@@ -179,7 +179,7 @@ class Run:
         stop: threading.Event | None = None,
         executor: Executor | None = None,
         address: str | None = None,
-        gpus_per_worker: float = 0.0,
+        gpus_per_worker: float | None = None,
     ) -> Summary:
         """Searches until the budget is used up or `stop` is set.
 
@@ -190,7 +190,8 @@ class Run:
             stop: when set, no further batch is begun; those under way are merged.
             executor: where units run, instead of `workers`; it must be idle and stays open.
             address: a Ray cluster to join, `HOST:PORT` or `auto`; None works on this machine.
-            gpus_per_worker: share of a GPU that each worker gets, or a whole number of them.
+            gpus_per_worker: share of a GPU that each worker gets, or a whole number of them; None shares those of this
+                machine.
 
         Raises:
             ValueError: the store can't be written, workers can't start, a task can't be judged; all merged batches are
@@ -389,7 +390,7 @@ def pool_of(
     proposer: str,
     workers: int | None = None,
     address: str | None = None,
-    gpus_per_worker: float = 0.0,
+    gpus_per_worker: float | None = None,
 ) -> Executor:
     """Returns the workers of a search.
 
@@ -399,7 +400,7 @@ def pool_of(
         proposer: name of the proposer.
         workers: processes that share the work; None takes the configuration's, or as many as there is room for.
         address: a Ray cluster to join; None works on this machine.
-        gpus_per_worker: GPUs of each worker.
+        gpus_per_worker: GPUs of each worker; None shares those of this machine.
     """
     wanted = config.workers if workers is None else workers
     return make_executor(wanted, worker_of(config, starts, proposer), address, gpus_per_worker, config.guard)

@@ -3,7 +3,7 @@
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -17,6 +17,15 @@ from primitives.program import Interface, Program
 
 VALIDATION_REPLICATE = 10_000
 """The replicate of all validation, so that its figures compare; search takes those below 1,000, promotion others."""
+
+
+class Request(NamedTuple):
+    """An evaluation that is asked for; see `Evaluator.evaluate`."""
+
+    graph: Graph
+    replicate: int
+    thresholds: tuple[float, ...] = ()
+    stages: range | None = None
 
 
 class Evaluator(Protocol):
@@ -37,6 +46,20 @@ class Evaluator(Protocol):
             thresholds: score below which the program stops after stage i (shorter than the stages: no hurdle there).
             stages: the stages to run; None means all that search uses.
         """
+        ...
+
+
+@runtime_checkable
+class Together(Protocol):
+    """An evaluator that judges many programs at once for little more than the time of one, as accelerators do."""
+
+    @property
+    def together(self) -> int:
+        """How many; 1 where there is nothing to gain."""
+        ...
+
+    def evaluate_all(self, requests: Sequence[Request]) -> list[Evaluation]:
+        """Judges programs, in their order; each comes out as if it had been alone, but for `seconds`."""
         ...
 
 

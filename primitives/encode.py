@@ -288,6 +288,27 @@ def _rows(rows: list[tuple[int, int, int, int, int]], length: int) -> np.ndarray
     return table
 
 
+def align(program: Encoded, tensor_copy: int, small_copy: int) -> Encoded:
+    """Returns a program of twice the length with small row i before tensor row i (see `Machine.align`).
+
+    Args:
+        program: the program.
+        tensor_copy: opcode that copies a tensor register; copied to itself it stays as it is.
+        small_copy: the same of the small file.
+    """
+    length = 2 * len(program.tensor)
+    tensor, small = np.zeros((length, 5), np.int32), np.zeros((length, 5), np.int32)
+    tensor[:, 0], small[:, 0] = tensor_copy, small_copy
+    end = 0
+    for i in range(int(program.count)):
+        waiting = program.small[program.before[i] : program.before[i + 1]]
+        small[end : end + len(waiting)] = waiting
+        end += max(1, len(waiting))
+        tensor[end - 1] = program.tensor[i]
+    before = np.minimum(np.arange(length + 2), end).astype(np.int32)
+    return program._replace(tensor=tensor, small=small, before=before, count=np.array(end, np.int32))
+
+
 def encode(machine: "Machine", graph: Graph) -> Encoded:
     """Returns a canonical graph as arrays for `machine` (see `Machine.encode`)."""
     return _Encoder(machine, graph).encode()

@@ -5,10 +5,13 @@ The machine has two register files. The tensor file (registers, lanes, D) holds 
 list of tensor instructions; before each of them run the small instructions that it waits for. Both are rows
 `(opcode, target, a, b, c)`.
 
-What an instruction does is chosen by a real branch (`lax.switch` outside any `vmap`), and its value is written to
-the file after the branch: a write inside the branch copies the whole file (measured: 2.8 times slower). An opcode
-stands for a primitive and the files its operands come from, so that a scalar operand is never materialized as a
-tensor where the pattern is a usual one; for the rest there is an instruction that lifts.
+What an instruction does is chosen in one of two ways. `step` runs one program and takes a real branch (`lax.switch`
+outside any `vmap`): right for a CPU, while an accelerator would wait for each. `step_all` runs many programs side by
+side and computes every instruction for all of them, keeping one for each: arithmetic that an accelerator has in plenty
+(docs/performance.md has the figures). Either way the value is written to the file after the branch: a write inside the
+branch copies the whole file (measured: 2.8 times slower). An opcode stands for a primitive and the files its operands
+come from, so that a scalar operand is never materialized as a tensor where the pattern is a usual one; for the rest
+there is an instruction that lifts.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,8 +20,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from primitives.encode import FILES, Capacity, Encoded, encode
+from primitives.encode import FILES, Capacity, Encoded, align, encode
 from primitives.graph import Graph
 from primitives.kinds import LEAF, SCALAR, TENSOR
 from primitives.layout import Layout
@@ -73,6 +77,7 @@ class Machine:
         self.tensor_opcodes: dict[tuple[str, str], int] = {}
         self.small_opcodes: dict[tuple[str, str], int] = {}
         self._tensor_branches: list[Callable[..., jax.Array]] = []
+        self._elements: dict[str, tuple[Callable[..., Any], int]] = {}  # element-wise functions, with their arities
         self._small_branches: list[Callable[..., jax.Array]] = []
         self._build()
 
@@ -111,6 +116,8 @@ class Machine:
 
         self.tensor_opcodes[key] = len(self._tensor_branches)
         self._tensor_branches.append(branch)
+        if scope is Scope.ELEMENT:
+            self._elements[key[0]] = fn, len(pattern)
 
     def _reduction(self, primitive: Primitive, pattern: str) -> None:
         """A TENSOR in, a LEAF or SCALAR out: an instruction of the small file that reads the tensor file."""
@@ -173,23 +180,95 @@ class Machine:
             The register files after the step; the output is tensor register `program.output`.
         """
 
-        def small(i: Any, tensors: jax.Array, smalls: jax.Array) -> jax.Array:
-            op, target, a, b, c = program.small[i]
-            value = jax.lax.switch(op, self._small_branches, tensors, smalls, a, b, c)
-            return jax.lax.dynamic_update_index_in_dim(smalls, value.astype(smalls.dtype), target, 0)
-
         def run_small(i: Any, tensors: jax.Array, smalls: jax.Array) -> jax.Array:
             bounds = program.before[i], program.before[i + 1]
-            return jax.lax.fori_loop(*bounds, lambda j, smalls: small(j, tensors, smalls), smalls)
+            return jax.lax.fori_loop(*bounds, lambda j, smalls: self._small(program.small[j], tensors, smalls), smalls)
 
         def body(i: Any, files: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             tensors, smalls = files
             smalls = run_small(i, tensors, smalls)
-            op, target, a, b, c = program.tensor[i]
-            value = jax.lax.switch(op, self._tensor_branches, tensors, smalls, a, b, c)
-            return jax.lax.dynamic_update_index_in_dim(tensors, value.astype(tensors.dtype), target, 0), smalls
+            return self._tensor(program.tensor[i], tensors, smalls), smalls
 
         return jax.lax.fori_loop(0, program.count, body, (tensors, smalls))
+
+    def step_all(self, programs: Encoded, tensors: jax.Array, smalls: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Runs one step of many programs, each on register files of its own.
+
+        Args:
+            programs: programs that `align` gave, every array with an axis of programs before the others.
+            tensors: the tensor files (programs, registers, lanes, D).
+            smalls: the small files (programs, registers, lanes, L).
+
+        Returns:
+            The register files after the step.
+        """
+        write = jax.vmap(lambda file, row, value: jax.lax.dynamic_update_index_in_dim(file, value, row[1], 0))
+
+        def body(i: Any, files: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            tensors, smalls = files
+            smalls = jax.vmap(self._small)(programs.small[:, i], tensors, smalls)
+            rows = jnp.asarray(programs.tensor)[:, i]
+            return write(tensors, rows, self._values(rows, tensors, smalls)), smalls
+
+        return jax.lax.fori_loop(0, jnp.max(programs.count), body, (tensors, smalls))
+
+    def _values(self, rows: jax.Array, tensors: jax.Array, smalls: jax.Array) -> jax.Array:
+        """Returns what one tensor instruction of each program gives, (programs, lanes, D).
+
+        Element-wise functions are computed once each, whichever files their operands come from; what is no such
+        function is computed only where a program asks for it.
+        """
+        opcodes, own = rows[:, 0], jnp.arange(len(rows))
+
+        def look_up(table: np.ndarray) -> jax.Array:
+            """What a table by opcode says, for each program."""
+            return jnp.asarray(table)[opcodes][:, None, None]
+
+        function, from_small, other, others = self._tables()
+        operands = [
+            jnp.where(look_up(from_small[:, j]), smalls[own, at, :, :1], tensors[own, at])
+            for j, at in enumerate((rows[:, 2], rows[:, 3], rows[:, 4]))
+        ]
+        which = jnp.broadcast_to(look_up(function), operands[0].shape)
+        computed = (fn(jnp, *operands[:arity]).astype(tensors.dtype) for fn, arity in self._elements.values())
+        values = jax.lax.select_n(which, *computed)
+        asked = look_up(other)
+
+        def with_others() -> jax.Array:
+            run = jax.vmap(lambda at, row, *files: jax.lax.switch(at, others, *files, *row[2:]).astype(tensors.dtype))
+            return jnp.where(asked >= 0, run(jnp.maximum(asked[:, 0, 0], 0), rows, tensors, smalls), values)
+
+        return jax.lax.cond((asked >= 0).any(), with_others, lambda: values)
+
+    def _tables(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Callable[..., jax.Array]]]:
+        """What each opcode of the tensor file is.
+
+        Returns:
+            By opcode the number of its element-wise function; whether each operand comes from the small file; its number
+            among the branches that are no such functions, -1 where it is none; and these branches.
+        """
+        number = len(self._tensor_branches)
+        function, from_small = np.zeros(number, np.int32), np.zeros((number, 3), bool)
+        other, others = np.full(number, -1, np.int32), []
+        names = list(self._elements)
+        for (name, pattern), opcode in self.tensor_opcodes.items():
+            if name in self._elements:
+                function[opcode] = names.index(name)
+                from_small[opcode, : len(pattern)] = [source == _S for source in pattern]
+            else:
+                other[opcode] = len(others)
+                others.append(self._tensor_branches[opcode])
+        return function, from_small, other, others
+
+    def _small(self, row: Any, tensors: jax.Array, smalls: jax.Array) -> jax.Array:
+        op, target, a, b, c = row
+        value = jax.lax.switch(op, self._small_branches, tensors, smalls, a, b, c)
+        return jax.lax.dynamic_update_index_in_dim(smalls, value.astype(smalls.dtype), target, 0)
+
+    def _tensor(self, row: Any, tensors: jax.Array, smalls: jax.Array) -> jax.Array:
+        op, target, a, b, c = row
+        value = jax.lax.switch(op, self._tensor_branches, tensors, smalls, a, b, c)
+        return jax.lax.dynamic_update_index_in_dim(tensors, value.astype(tensors.dtype), target, 0)
 
     def set_inputs(
         self, tensors: jax.Array, smalls: jax.Array, values: Mapping[str, jax.Array]
@@ -220,6 +299,14 @@ class Machine:
             ProgramError: the program needs more registers or instructions than the machine has.
         """
         return encode(self, graph)
+
+    def align(self, program: Encoded) -> Encoded:
+        """Returns a program that does the same, with one small instruction before each tensor instruction.
+
+        Where more wait, tensor instructions that do nothing stand between them; where none waits, a small one that
+        does nothing does.
+        """
+        return align(program, self.tensor_opcodes[_COPY, _T], self.small_opcodes[_COPY, _T])
 
 
 def _row(file: jax.Array, i: jax.Array) -> jax.Array:

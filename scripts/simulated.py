@@ -148,9 +148,9 @@ class Crowd:
             [(one.results, slowness * one.seconds, one.fault) for one in finished], pickle.HIGHEST_PROTOCOL
         )
 
-    async def start(self) -> tuple[str, str]:
+    async def start(self) -> tuple[str, str, int]:
         """Says that a worker is there."""
-        return "this machine", "simulated"
+        return "this machine", "simulated", self._worker.together
 
 
 class Method(NamedTuple):

@@ -78,23 +78,35 @@ def test_what_is_taken_together_is_of_one_sort():
     assert [queue.take(9) for _ in range(3)] == [[1, 2], ["three"], [4]]
 
 
+def test_units_that_go_together_fill_a_call_however_long_one_takes_alone():
+    pace, own = Pace(), {}
+    assert pace.portion(int, own, 1000, 2, 128) == 128
+    assert pace.portion(int, own, 100, 2, 128) == 50, "no more than a share"
+    pace.note(int, own, 10.0)
+    assert pace.portion(int, own, 1000, 2, 128) == 128
+    assert pace.portion(int, own, 100, 2, 128) == 50
+    for _ in range(200):
+        pace.note(int, own, 0.0001)
+    assert pace.portion(int, own, 10_000, 2, 128) > 2000
+
+
 def test_a_call_is_as_long_as_its_way_is_worth_and_no_more_than_a_share():
     pace, quick, slow = Pace(), {}, {}
-    assert pace.portion(int, quick, 1000, 2, False) == 1, "nothing is known yet"
+    assert pace.portion(int, quick, 1000, 2) == 1, "nothing is known yet"
     for _ in range(50):
         pace.note(int, quick, 0.001, 10)
         pace.note(int, slow, 0.005, 10)
-    assert pace.portion(int, quick, 1000, 2, False) == 250
-    assert pace.portion(int, slow, 1000, 2, False) == 50, "a slow worker gets less"
-    assert 50 < pace.portion(int, {}, 1000, 2, False) < 250, "a new one what is usual"
-    assert pace.portion(int, slow, 60, 2, False) == 30
-    assert pace.portion(int, slow, 25, 2, False) == 20, "less is not worth sharing"
-    assert pace.portion(int, slow, 25, 2, True) == 13, "but where all else waits for it"
-    assert pace.portion(int, slow, 7, 2, True) == 4
-    assert pace.portion(int, quick, 7, 2, True) == 7, "too little to share"
-    assert pace.portion(int, quick, 1, 2, False) == 1
-    assert pace.portion(int, quick, 10**7, 500, False) == 2500, "longer ones spare the driver of many workers"
-    assert pace.portion(str, quick, 1000, 2, False) == 1, "each sort has its own time"
+    assert pace.portion(int, quick, 1000, 2) == 250
+    assert pace.portion(int, slow, 1000, 2) == 50, "a slow worker gets less"
+    assert 50 < pace.portion(int, {}, 1000, 2) < 250, "a new one what is usual"
+    assert pace.portion(int, slow, 60, 2) == 30
+    assert pace.portion(int, slow, 25, 2) == 20, "less is not worth sharing"
+    assert pace.portion(int, slow, 25, 2, is_urgent=True) == 13, "but where all else waits for it"
+    assert pace.portion(int, slow, 7, 2, is_urgent=True) == 4
+    assert pace.portion(int, quick, 7, 2, is_urgent=True) == 7, "too little to share"
+    assert pace.portion(int, quick, 1, 2) == 1
+    assert pace.portion(int, quick, 10**7, 500) == 2500, "longer ones spare the driver of many workers"
+    assert pace.portion(str, quick, 1000, 2) == 1, "each sort has its own time"
 
 
 def test_results_wait_for_others_as_long_as_calls_are_far_longer():
@@ -114,8 +126,8 @@ def test_who_takes_more_than_twice_the_usual_time_is_slow():
     assert not pace.is_slow(int, slow), "nothing is known yet"
     for _ in range(50):
         for _ in range(7):
-            pace.note(int, usual, 0.01, 1)
-        pace.note(int, slow, 0.05, 1)
+            pace.note(int, usual, 0.01)
+        pace.note(int, slow, 0.05)
     assert pace.is_slow(int, slow)
     assert not pace.is_slow(int, usual)
     assert not pace.is_slow(str, slow), "each sort has its own time"
@@ -125,10 +137,10 @@ def test_who_takes_more_than_twice_the_usual_time_is_slow():
 def test_a_worker_hangs_far_beyond_what_is_usual():
     pace = Pace()
     assert pace.limit(int, 1) == 3600.0
-    pace.note(int, {}, 0.01, 1)
+    pace.note(int, {}, 0.01)
     assert pace.limit(int, 10) == 300.0
     for _ in range(5):
-        pace.note(int, {}, 6.0, 1)
+        pace.note(int, {}, 6.0)
     assert pace.limit(int, 2) == 1200.0
     assert Pace(guard=7.0).limit(int, 10) == 7.0
 

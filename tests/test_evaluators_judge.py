@@ -115,7 +115,7 @@ def test_an_evaluation_follows_from_the_losses(judge):
     found = judge.evaluate(rule("adam"), 0)
     assert found.status is Status.OK
     for i, run in enumerate(judge.trainings):
-        losses = run.losses(run.machine.encode(rule("adam")), 0, STEPS, 3).astype(np.float64).mean(axis=0)
+        losses = run.losses(run.load(rule("adam")), 0, STEPS, 3).astype(np.float64).mean(axis=0)
         result = found.tasks[run.task.name]
         assert result.loss == losses.min()
         assert result.learning_rate == RATES[losses.argmin()]
@@ -139,11 +139,11 @@ def test_a_stage_counts_what_an_earlier_one_has_run(judge):
 def test_the_baseline_is_the_best_setting_at_its_best_rate(judge):
     run = judge.trainings[0]
     best = judge.baseline(0, SHORT, 1)
-    at = run.losses(run.machine.encode(adamw(*astuple(best.setting))), 1, 5)
+    at = run.losses(run.load(adamw(*astuple(best.setting))), 1, 5)
     assert best_rate(at) == (RATES.index(best.learning_rate), best.loss)
 
     def tuning_loss(setting):
-        found = best_rate(run.losses(run.machine.encode(adamw(*setting)), 0, STEPS, SEEDS))
+        found = best_rate(run.losses(run.load(adamw(*setting)), 0, STEPS, SEEDS))
         return math.inf if found is None else found[1]
 
     assert astuple(best.setting) == min(map(astuple, baselines.SETTINGS), key=tuning_loss)
@@ -277,7 +277,7 @@ def test_a_rule_that_ignores_the_learning_rate_has_a_bin_of_its_own(judge):
 
 def test_the_tolerance_is_the_mean_over_tasks(judge):
     found = judge.evaluate(rule("sign_sgd"), 0)
-    shares = [tolerance(run.losses(run.machine.encode(rule("sign_sgd")), 0, STEPS, 3)) for run in judge.trainings]
+    shares = [tolerance(run.losses(run.load(rule("sign_sgd")), 0, STEPS, 3)) for run in judge.trainings]
     assert found.descriptors["learning_rate_tolerance"] == np.mean([share for share in shares if share is not None])
 
 
@@ -294,7 +294,7 @@ def test_other_learning_rates_leave_the_baseline_and_the_descriptor(judge, folde
     assert result.loss == pytest.approx(own.loss, rel=1e-4)
     assert result.score > before.score
     run = wide._sweeps[0]
-    losses = run.losses(run.machine.encode(rule("sgd")), 0, STEPS, 3)
+    losses = run.losses(run.load(rule("sgd")), 0, STEPS, 3)
     expected = tolerance(losses, [True] * len(RATES) + [False] * len(RATES))
     assert wide.evaluate(rule("sgd"), 0).descriptors == {"learning_rate_tolerance": expected}
 
@@ -411,8 +411,12 @@ def test_a_task_on_which_adamw_gets_nowhere_is_an_error(loss, got, monkeypatch):
 
 
 def test_a_setting_that_diverges_is_not_taken(monkeypatch):
-    answers = iter([np.nan, 0.5, np.nan, 0.25, *[np.nan] * 100])
-    monkeypatch.setattr(Training, "losses", lambda *args: np.full((1, len(RATES)), next(answers), np.float32))
+    answers = np.repeat([np.nan, 0.5, np.nan, 0.25, *[np.nan] * 32], SEEDS)
+    monkeypatch.setattr(
+        Training,
+        "run_all",
+        lambda self, wanted, steps: [np.full((1, len(RATES)), answer, np.float32) for answer in answers[: len(wanted)]],
+    )
     assert tune(training()) == baselines.SETTINGS[3]
 
 

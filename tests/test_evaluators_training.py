@@ -17,7 +17,7 @@ from small_task import RATES, linear, regression
 from archive import library
 from discovery.bench.loops import BY_HAND, by_hand, floors
 from evaluators.optimizers import training as trains
-from evaluators.optimizers.training import Training, compiled, cosine, start
+from evaluators.optimizers.training import Loaded, Training, Wanted, compiled, cosine, start
 from primitives.encode import Capacity
 from primitives.graph import Graph, check
 from primitives.interpreter import executes
@@ -75,7 +75,7 @@ def blind() -> Training:
 
 
 def losses(run: Training, graph: Graph, replicate: int = 0, steps: int = STEPS) -> np.ndarray:
-    return run.losses(run.machine.encode(graph), replicate, steps, 2)
+    return run.losses(run.load(graph), replicate, steps, 2)
 
 
 @functools.cache
@@ -130,7 +130,7 @@ def test_losses_of_all_splits_and_seeds_are_taken_at_the_same_end():
     run, sgd = training(), rule("sgd")
     expected = {split: plain_loop(optax.sgd, regression(), 1, 2, STEPS, split=split) for split in ("valid", "test")}
     for seed in (0, 1):
-        valid, test = run.seed_losses(run.machine.encode(sgd), 1, seed, STEPS)
+        valid, test = run.seed_losses(run.load(sgd), 1, seed, STEPS)
         np.testing.assert_array_equal(valid, losses(run, sgd, 1)[seed])
         np.testing.assert_allclose(valid, expected["valid"][seed], rtol=2e-4)
         np.testing.assert_allclose(test, expected["test"][seed], rtol=2e-4)
@@ -210,8 +210,60 @@ def test_what_mutation_never_draws_is_interpreted_too():
 def test_instructions_that_a_program_does_not_use_change_no_bit(name):
     run, graph = rare(), rule(name)
     assert run.machine.executed < run._whole.executed
-    of_all = functools.partial(run._run_whole, run._whole.encode(graph))
+    of_all = Loaded(run._loop_whole, run._whole.encode(graph))
     np.testing.assert_array_equal(run.seed_losses(run.load(graph), 0, 0, STEPS), run.seed_losses(of_all, 0, 0, STEPS))
+
+
+SIDE_BY_SIDE = ("adamw", "raw_lion", "fadam", "sgd", "lion", "muon")
+"""Interpreted at once, interpreted when needed (`fadam`), compiled (`muon`)."""
+
+
+@functools.cache
+def pairs() -> tuple[Training, Training]:
+    """One by one, and four side by side."""
+    one, four = (
+        Training(regression(), LIBRARY, OPTIMIZER, CAPACITY, ("valid", "test"), width=width) for width in (1, 4)
+    )
+    return one, four
+
+
+@functools.cache
+def wanted(which: int) -> list[Wanted]:
+    run = pairs()[which]
+    graphs = [rule(name) for name in SIDE_BY_SIDE] + [graph_of(DIVERGES)]
+    return [Wanted(run.load(graph), number % 2, number % 3) for number, graph in enumerate(graphs)]
+
+
+@functools.cache
+def alone(number: int) -> np.ndarray:
+    return pairs()[1].run_all([wanted(1)[number]], STEPS)[0]
+
+
+def test_side_by_side_programs_train_as_one_by_one():
+    found = [run.run_all(wanted(which), STEPS) for which, run in enumerate(pairs())]
+    assert len(found[0]) == len(SIDE_BY_SIDE) + 1
+    for one, four in zip(*found, strict=True):
+        assert one.shape == four.shape == (2, len(RATES))
+        np.testing.assert_allclose(four, one, rtol=2e-4)
+    assert not np.isfinite(found[1][-1]).any(), "the last one diverges, those beside it do not"
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, len(SIDE_BY_SIDE)), min_size=1, max_size=9))
+def test_what_trains_beside_a_program_changes_no_bit(numbers):
+    found = pairs()[1].run_all([wanted(1)[number] for number in numbers], STEPS)
+    for number, losses in zip(numbers, found, strict=True):
+        np.testing.assert_array_equal(losses, alone(number))
+
+
+def test_no_more_programs_train_side_by_side_than_memory_has_room_for(monkeypatch):
+    assert trains.usual_width(regression(), CAPACITY) == 1, "on a CPU"
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert trains.usual_width(regression(), CAPACITY) == trains.MOST
+    each = 4 * CAPACITY.tensors * len(RATES) * regression().layout.size
+    for room, width in ((1, 1), (each, 1), (3 * each, 2), (4 * each, 4), (4 * each - 1, 2)):
+        monkeypatch.setattr(trains, "REGISTER_BYTES", room)
+        assert trains.usual_width(regression(), CAPACITY) == width
 
 
 def test_all_that_mutation_draws_runs_on_what_is_compiled_first():
@@ -226,7 +278,7 @@ def test_interpreted_and_compiled_runs_agree(name):
     run, graph = training(), rule(name)
     by_itself = compiled(run.task, graph, LIBRARY, 2, run.task.learning_rates, STEPS, ("valid", "test"))
     for replicate in (0, 5):
-        interpreted = [run.seed_losses(run.machine.encode(graph), replicate, seed, STEPS) for seed in (0, 1)]
+        interpreted = [run.seed_losses(run.load(graph), replicate, seed, STEPS) for seed in (0, 1)]
         np.testing.assert_allclose(np.stack(interpreted, axis=1), by_itself(replicate), rtol=2e-4)
 
 

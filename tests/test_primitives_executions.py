@@ -21,7 +21,7 @@ from strategies import INTERPRETED, MODERATE, SEARCHED, programs
 
 from archive import library
 from primitives.compile import compile_step
-from primitives.encode import Capacity
+from primitives.encode import Capacity, Encoded
 from primitives.graph import Graph, Node, check
 from primitives.interpreter import Machine
 from primitives.kinds import LEAF, SCALAR, TENSOR
@@ -77,6 +77,32 @@ def interpreted(graph: Graph, inputs: list[dict]) -> np.ndarray:
     return np.stack(updates)
 
 
+@cache
+def side_by_side_step():
+    machine, _ = machine_step()
+
+    def all_of(programs, files, inputs):
+        tensors, smalls = jax.vmap(lambda tensors, smalls: machine.set_inputs(tensors, smalls, inputs))(*files)
+        files = machine.step_all(programs, tensors, smalls)
+        return files, jax.vmap(lambda file, output: file[output])(files[0], programs.output)
+
+    return jax.jit(all_of)
+
+
+def side_by_side(graphs: list[Graph], inputs: list[dict]) -> np.ndarray:
+    """(programs, steps, D) outputs in float64 of the interpreter that runs programs side by side."""
+    machine, _ = machine_step()
+    with jax.enable_x64(True):
+        encoded = [machine.align(machine.encode(graph)) for graph in graphs]
+        programs = Encoded(*map(np.stack, zip(*encoded, strict=True)))
+        files = jax.vmap(lambda program: machine.initial(program, 1, jnp.float64))(programs)
+        updates = []
+        for row in inputs:
+            files, update = side_by_side_step()(programs, files, {n: jnp.asarray(x)[None] for n, x in row.items()})
+            updates.append(np.asarray(update)[:, 0])
+    return np.stack(updates, axis=1)
+
+
 @settings(max_examples=100)
 @given(programs(LIBRARY, OPTIMIZER), st.integers(0, 3))
 def test_reference_agrees_with_the_statements_one_by_one(program, seed):
@@ -130,6 +156,36 @@ def test_random_programs_agree_in_the_interpreter(program, seed, canonical):
     graph = canonicalize(graph, LIBRARY, "float64") if canonical else graph
     inputs = draw_inputs(seed)
     band(graph, LIBRARY, LAYOUT, inputs).check(interpreted(graph, inputs))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(programs(INTERPRETED, SEARCHED, constants=MODERATE), min_size=3, max_size=3), st.integers(0, 3))
+def test_random_programs_agree_side_by_side(several, seed):
+    graphs, inputs = [check(program, LIBRARY) for program in several], draw_inputs(seed)
+    for graph, found in zip(graphs, side_by_side(graphs, inputs), strict=True):
+        band(graph, LIBRARY, LAYOUT, inputs).check(found)
+
+
+@settings(max_examples=100)
+@given(programs(INTERPRETED, SEARCHED, constants=MODERATE))
+def test_an_aligned_program_has_all_rows_in_their_order(program):
+    machine, _ = machine_step()
+    plain = machine.encode(check(program, LIBRARY))
+    aligned = machine.align(plain)
+    rows, own = int(aligned.count), range(int(plain.count))
+    idle = {
+        name: opcodes[("copy", "T")] for name, opcodes in (("t", machine.tensor_opcodes), ("s", machine.small_opcodes))
+    }
+    assert aligned.before[:rows].tolist() == list(range(rows)), "a small row before each tensor row"
+    order = [(s, tuple(r)) for i in range(rows) for s, r in (("s", aligned.small[i]), ("t", aligned.tensor[i]))]
+    meant = [
+        (s, tuple(r))
+        for i in own
+        for s, r in (*(("s", r) for r in plain.small[plain.before[i] : plain.before[i + 1]]), ("t", plain.tensor[i]))
+    ]
+    works = iter(one for one in order if one != (one[0], (idle[one[0]], 0, 0, 0, 0)))
+    assert list(works) == [one for one in meant if one != (one[0], (idle[one[0]], 0, 0, 0, 0))]
+    assert (aligned.output, aligned.constants.tolist()) == (plain.output, plain.constants.tolist())
 
 
 @settings(max_examples=20)

@@ -21,8 +21,13 @@ from discovery.starts import load_starts
 from discovery.worker import Worker
 from evaluators.domain import load
 from evaluators.forms import canonical_graph
+from evaluators.optimizers.baselines import adamw
 from evaluators.optimizers.judge import Judge
-from evaluators.optimizers.training import compiled
+from evaluators.optimizers.training import Training, Wanted, compiled
+from primitives.encode import Capacity
+from primitives.graph import Graph
+from primitives.ops import LIBRARY
+from primitives.program import OPTIMIZER
 
 COMPILED = ("adamw", "lion")
 """Rules that are compiled each for itself."""
@@ -34,7 +39,9 @@ def starts() -> dict[str, float]:
     Returns:
         `warmup_seconds` and `warmup_seconds_again`, from the start of the process to a worker that waits for nothing
         more (imports, data, compilation, tuned baselines); `compiled_seconds` and `interpreted_seconds` of one program
-        on all tasks, full steps of one seed, and their ratio `speedup_over_compiling`.
+        on all tasks, full steps of one seed, and their ratio `speedup_over_compiling`. Where programs train side by
+        side, its share of the time of as many as do, and `branching_seconds`, what one takes alone, interpreted by
+        branches as on a CPU.
 
     Raises:
         ValueError: a process does not come to its end.
@@ -42,11 +49,11 @@ def starts() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         first = _child(folder, True)
         again = _child(folder, False)
+    seconds = {f"{way}_seconds": first[way] for way in ("compiled", "branching", "interpreted") if way in first}
     return {
         "warmup_seconds": first["warm_up"],
         "warmup_seconds_again": again["warm_up"],
-        "compiled_seconds": first["compiled"],
-        "interpreted_seconds": first["interpreted"],
+        **seconds,
         "speedup_over_compiling": first["compiled"] / first["interpreted"],
     }
 
@@ -80,23 +87,39 @@ def measure_start(folder: str, began: float, compiles: bool) -> None:
 
 
 def _compiled_each(config: Config, baselines: str) -> dict[str, float]:
-    """Mean seconds a program over all tasks, full steps of one seed: compiled and run, and interpreted."""
+    """Mean seconds a program over all tasks, full steps of one seed, by the way of running it."""
     domain = load(config.domain)
     judge = Judge(options(config), baselines)  # type: ignore[arg-type]
     judge.warm_up()
     seconds: dict[str, list[float]] = {"compiled": [], "interpreted": []}
+    one_by_one = [_branching(run, judge) for run in judge.trainings if run.width > 1]
     for name in COMPILED:
         graph = canonical_graph(library.text(name), domain)
-        began = time.perf_counter()
-        for run in judge.trainings:
-            run.losses(run.machine.encode(graph), 0, run.task.steps)
-        seconds["interpreted"].append(time.perf_counter() - began)
+        seconds["interpreted"].append(sum(_interpreted(run, graph) for run in judge.trainings))
+        if one_by_one:
+            seconds.setdefault("branching", []).append(sum(_interpreted(run, graph) for run in one_by_one))
         began = time.perf_counter()
         for run in judge.trainings:
             task = run.task
             compiled(task, graph, domain.vocabulary, 1, task.learning_rates, task.steps)(0)
         seconds["compiled"].append(time.perf_counter() - began)
     return {name: fmean(taken) for name, taken in seconds.items()}
+
+
+def _interpreted(run: Training, graph: Graph) -> float:
+    """Seconds of one program in a training run of as many as train side by side."""
+    wanted = [Wanted(run.load(graph), 0, 0)] * run.width
+    began = time.perf_counter()
+    run.run_all(wanted, run.task.steps)
+    return (time.perf_counter() - began) / run.width
+
+
+def _branching(run: Training, judge: Judge) -> Training:
+    """The training runs of a task for one program at a time, compiled already."""
+    capacity = Capacity(**judge.options.capacity.model_dump())
+    alone = Training(run.task, LIBRARY, OPTIMIZER, capacity, width=1)
+    alone.losses(alone.load(adamw(0.9, 0.999, 0.0)), 0, 1)
+    return alone
 
 
 def compilations(config: Config, programs: int = 64) -> dict[str, int]:

@@ -177,11 +177,13 @@ def interpreter(config: Config, rounds: int) -> dict[str, Any]:
     Returns:
         `interpreter` and `by_hand`, by rule the geometric mean over tasks of time / time of the fastest floor; the
         geometric means of these over rules, `interpreter_geomean` and `by_hand_geomean`; and `tasks`, the same for
-        each task, with the floor's way and milliseconds.
+        each task, with the floor's way and milliseconds, and `width`, the programs that train side by side: every loop
+        has as many seeds.
     """
     domain = load(config.domain)
     graphs = {name: canonical_graph(library.text(name), domain) for name in BY_HAND}
-    tasks = {run.task.name: _ratios(_timed(run, graphs, rounds)) for run in Judge(_options(config)).trainings}
+    trainings = Judge(_options(config)).trainings
+    tasks = {run.task.name: {"width": run.width, **_ratios(_timed(run, graphs, rounds))} for run in trainings}
     ratios = {
         kind: {name: geometric_mean(task[kind][name] for task in tasks.values()) for name in BY_HAND}
         for kind in ("interpreter", "by_hand")
@@ -198,12 +200,15 @@ def _options(config: Config) -> Options:
 
 
 def _timed(run: Training, graphs: Mapping[str, Graph], rounds: int) -> dict[tuple[str, str], list[float]]:
-    """Seconds of every loop on one task, by kind and name."""
+    """Seconds of every loop on one task, by kind and name, each for as many programs as train side by side."""
     task, steps = run.task, run.task.steps
-    at = start(task, 0, (0,), steps)
-    loops: dict[tuple[str, str], Callable[[], Any]] = {("floor", way): loop for way, loop in floors(task, at).items()}
+    at = start(task, 0, range(run.width), steps)
+    ways = floors(task, at)
+    if run.width > 1:
+        del ways["lane by lane"]  # what is fastest on a CPU takes minutes here
+    loops: dict[tuple[str, str], Callable[[], Any]] = {("floor", way): loop for way, loop in ways.items()}
     for name, graph in graphs.items():
-        loops["interpreter", name] = partial(run.losses, run.machine.encode(graph), 0, steps)
+        loops["interpreter", name] = partial(run.losses, run.load(graph), 0, steps, run.width)
         loops["by_hand", name] = by_hand(task, BY_HAND[name], at)
     return _seconds(loops, rounds)
 

@@ -9,6 +9,7 @@ FIGURES = {
     "warmup_seconds": "warm-up of the first start: imports, data, compilation, tuned baselines (s)",
     "warmup_seconds_again": "warm-up of the second start (s)",
     "compiled_seconds": "a program on all tasks, one seed, compiled for itself and run (s)",
+    "branching_seconds": "the same interpreted one by one, by branches as on a CPU (s)",
     "interpreted_seconds": "the same interpreted (s)",
     "speedup_over_compiling": "speed-up over compiling each program",
     "breed_microseconds": "proposal, check, structural and canonical key (microseconds a candidate)",
@@ -31,6 +32,12 @@ def markdown(found: Mapping[str, Any]) -> str:
         f"NumPy {found['numpy']}, JAX {found['jax']}; load of the machine before: {found['load_before']:.1f}."
     )
     core = "" if found["pinned_to_core"] is None else " All but the search on several workers ran pinned to one core."
+    widths = sorted({task["width"] for task in found["tasks"].values()})
+    several = [
+        f"Up to {widths[-1]} programs train side by side here, as the device likes it: all loops of this table, the",
+        "floor too, are of so many programs at once.",
+        "",
+    ]
     rows = [[text, shown(found[name])] for name, text in FIGURES.items() if name in found]
     return "\n".join(
         [
@@ -44,6 +51,7 @@ def markdown(found: Mapping[str, Any]) -> str:
             "only takes the gradients of as many lanes and steps (median over rounds). In brackets: the same rule",
             "written by hand in JAX and compiled.",
             "",
+            *(several if widths[-1] > 1 else ()),
             *_table(["rule", *found["tasks"], "geometric mean"], _rule_rows(found)),
             "",
             "## Figures",

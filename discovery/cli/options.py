@@ -19,7 +19,8 @@ Workers = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Processes that share the work; 1 runs in process. Default: one a core, or all that a cluster holds.",
+        help="Processes that share the work; 1 runs in process. Default: one a GPU, without one a core, or all that a "
+        "cluster holds.",
     ),
 ]
 
@@ -31,9 +32,13 @@ Address = Annotated[
 ]
 
 Gpus = Annotated[
-    float,
+    float | None,
     typer.Option(
-        "--gpus-per-worker", min=0.0, metavar="X", help="GPUs that each worker gets: a share (0.25) or a whole number."
+        "--gpus-per-worker",
+        min=0.0,
+        metavar="X",
+        help="GPUs that each worker gets: a share (0.25) or a whole number. Default: workers of this machine share its "
+        "GPUs, those of a cluster have none.",
     ),
 ]
 

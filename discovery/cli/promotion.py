@@ -28,7 +28,7 @@ def promote(
     ] = None,
     workers: Workers = None,
     address: Address = None,
-    gpus_per_worker: Gpus = 0.0,
+    gpus_per_worker: Gpus = None,
     as_json: Json = False,
 ) -> None:
     """Take the best rules of a run through the funnel, from simplification to held-out tasks and into a library.

@@ -46,7 +46,7 @@ def run(
     budget: _Budget = None,
     workers: Workers = None,
     address: Address = None,
-    gpus_per_worker: Gpus = 0.0,
+    gpus_per_worker: Gpus = None,
     promote: Annotated[
         bool,
         typer.Option("--promote", help="Show the validation curve while it searches, then `pride promote` the run."),
@@ -121,7 +121,7 @@ def resume(
     budget: _Budget = None,
     workers: Workers = None,
     address: Address = None,
-    gpus_per_worker: Gpus = 0.0,
+    gpus_per_worker: Gpus = None,
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was stopped, killed or came to its end.

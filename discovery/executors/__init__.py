@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from discovery.device import configure
+from discovery.device import configure, gpus
 
 
 class Finished(NamedTuple):
@@ -102,17 +102,18 @@ def make_executor(
     workers: int | None,
     make: Callable[[], Works],
     address: str | None = None,
-    gpus_per_worker: float = 0.0,
+    gpus_per_worker: float | None = None,
     guard: float | None = None,
 ) -> Executor:
     """Returns where units run.
 
     Args:
-        workers: 1 is this process where there is no address, more are actors on Ray; None means one a core, on a
-            cluster as many as it has room for, also when it grows.
+        workers: 1 is this process where there is no address, more are actors on Ray; None means one a GPU, where there
+            is none one a core, on a cluster as many as it has room for, also when it grows.
         make: makes a worker, in the process that it works in; it travels there.
         address: a Ray cluster to join, `HOST:PORT` or `auto`; None means a Ray of its own on this machine.
-        gpus_per_worker: share of a GPU that each worker gets, or a whole number of them.
+        gpus_per_worker: share of a GPU that each worker gets, or a whole number of them; None means that the workers
+            share the GPUs of this machine, on a cluster that they have none.
         guard: seconds without a result after which a worker counts as hung; None means what units need by far.
 
     Raises:
@@ -120,12 +121,16 @@ def make_executor(
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, or None for one a core, got {workers}")
-    if gpus_per_worker < 0.0 or (gpus_per_worker > 1.0 and gpus_per_worker % 1.0):
+    if gpus_per_worker is not None and (gpus_per_worker < 0.0 or (gpus_per_worker > 1.0 and gpus_per_worker % 1.0)):
         raise ValueError(
             f"gpus_per_worker must be a share from 0 to 1 or a whole number, got {gpus_per_worker:g}; round it"
         )
-    if address is None and not gpus_per_worker:
-        workers = workers or cores()
+    if address is not None:
+        gpus_per_worker = gpus_per_worker or 0.0
+    elif not gpus_per_worker:
+        there = gpus() if gpus_per_worker is None else 0
+        workers = workers or there or cores()
+        gpus_per_worker = 1.0 / -(-workers // there) if there else 0.0  # a share is never of two GPUs
     if workers == 1 and address is None:
         from discovery.executors.in_process import InProcess
 

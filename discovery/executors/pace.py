@@ -42,7 +42,7 @@ class Pace:
         self._means: Means = {}
         self._call: float = 0.0  # mean seconds of a call
 
-    def note(self, sort: type, own: Means, seconds: float, units: int) -> None:
+    def note(self, sort: type, own: Means, seconds: float, units: int = 1) -> None:
         """Takes note of a call: the mean seconds of its units, for all and in the worker's own means."""
         self._call += 0.1 * (seconds * units - self._call)
         self._times.setdefault(sort, deque(maxlen=_RECENT)).append(seconds)
@@ -54,18 +54,21 @@ class Pace:
         """Whether units take a worker far longer than others: none is to wait behind another there."""
         return own.get(sort, 0.0) > SLOW * self._means.get(sort, float("inf"))
 
-    def portion(self, sort: type, own: Means, waiting: int, workers: int, is_urgent: bool) -> int:
+    def portion(
+        self, sort: type, own: Means, waiting: int, workers: int, together: int = 1, is_urgent: bool = False
+    ) -> int:
         """Returns how many units a worker gets: as many as fill a call, or its share of what waits where that is less.
 
-        By the worker's own time: so a slow one does not keep the others waiting for the end of a batch.
+        By the worker's own time: so a slow one does not keep the others waiting for the end of a batch. Units that go
+        together fill a call however long one of them takes alone.
         """
         seconds = own.get(sort) or (fmean(self._times[sort]) if sort in self._times else None)
         if not seconds:
-            return 1
+            return min(together, -(-waiting // workers))
         call = max(CALL_SECONDS, CALL_SECONDS_A_WORKER * workers)
         shortest = SHORTEST_URGENT_CALL if is_urgent else SHORTEST_CALL
         share = max(-(-waiting // workers), round(shortest / seconds))
-        return min(max(1, round(call / seconds)), share, waiting)
+        return min(max(together, round(call / seconds)), share, waiting)
 
     def gathered(self) -> float:
         """Returns the seconds that a result may wait for others."""

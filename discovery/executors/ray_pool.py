@@ -69,6 +69,7 @@ class _Worker:
     run: Callable[[bytes], Any]  # of the actor, by reference
     node: str  # Ray's id of its machine
     joined: float
+    together: int  # units that it works off at once
     calls: deque[_Call] = field(default_factory=deque)
     busy: float = 0.0
     means: Means = field(default_factory=dict)
@@ -227,14 +228,14 @@ class RayPool:
         """Takes in a worker that is ready, or notes that it could not start."""
         actor, _ = self._joining.pop(ref)
         try:
-            node, kind = self._ray.get(ref)
+            node, kind, together = self._ray.get(ref)
         except self._ray.exceptions.RayError as error:
             self._ray.kill(actor)
             self._refuse(error)
             return
         self._failed_starts, self._trouble = 0, ()
         self._kinds.add(kind)
-        worker = _Worker(actor, actor.run.remote, node, time.monotonic())
+        worker = _Worker(actor, actor.run.remote, node, time.monotonic(), together)
         self._workers[worker] = None
         self._free[0][worker] = None
 
@@ -326,9 +327,10 @@ class RayPool:
 
     def _portion(self, worker: _Worker) -> list[Any]:
         """The next units for a worker, of one sort."""
-        waiting, workers = self._waiting, len(self._workers)
-        sort = type(waiting.head())
-        return waiting.take(self._pace.portion(sort, worker.means, len(waiting), workers, waiting.is_urgent))
+        waiting, pace = self._waiting, self._pace
+        sort, urgent = type(waiting.head()), waiting.is_urgent
+        most = pace.portion(sort, worker.means, len(waiting), len(self._workers), worker.together, urgent)
+        return waiting.take(most)
 
     def _collect(self) -> None:
         """Waits a moment for results, and takes those that are there."""

@@ -17,8 +17,12 @@ class Actor:
     def here(self) -> None:
         """Says that it has a place."""
 
-    def start(self, folders: list[str], make: bytes) -> tuple[str, str]:
-        """Makes the worker, warms it up, and returns Ray's id of the machine that it is on, and what kind it is."""
+    def start(self, folders: list[str], make: bytes) -> tuple[str, str, int]:
+        """Makes the worker and warms it up.
+
+        Returns:
+            Ray's id of the machine that it is on, what kind it is, and the units that go together.
+        """
         import ray  # not before its settings are in the environment
 
         # modules lie where they do for the driver: a task in the user's folder, on a cluster in one that is shared
@@ -29,7 +33,7 @@ class Actor:
         self._worker.warm_up()
         versions = ", ".join(f"{name} {version(name)}" for name in ("jax", "jaxlib", "numpy"))
         kind = f"{processor()}, Python {platform.python_version()}, {versions}"
-        return ray.get_runtime_context().get_node_id(), kind
+        return ray.get_runtime_context().get_node_id(), kind, self._worker.together
 
     def run(self, units: bytes) -> bytes:
         """Works units off; returns for each what it gave, its seconds and its fault.

@@ -81,7 +81,7 @@ def promote(
     workers: int | None = None,
     watch: Callable[[View], None] = lambda view: None,
     address: str | None = None,
-    gpus_per_worker: float = 0.0,
+    gpus_per_worker: float | None = None,
 ) -> dict[str, Any]:
     """Takes the elites of a run through the funnel.
 
@@ -93,7 +93,8 @@ def promote(
         workers: processes that share the work; None means one a core, or all that a cluster has room for.
         watch: called whenever something is finished.
         address: a Ray cluster to join, `HOST:PORT` or `auto`; None works on this machine.
-        gpus_per_worker: share of a GPU that each worker gets, or a whole number of them.
+        gpus_per_worker: share of a GPU that each worker gets, or a whole number of them; None shares those of this
+            machine.
 
     Returns:
         The report, as `promotion.json` holds it.

@@ -26,7 +26,7 @@ import jax
 import numpy as np
 
 from evaluators.optimizers import training
-from evaluators.optimizers.training import Training
+from evaluators.optimizers.training import Training, Wanted
 from evaluators.processor import processor
 from primitives import encode, interpreter, reference
 from primitives.graph import Graph, check
@@ -118,8 +118,12 @@ def tune(run: Training, settings: Iterable[Setting] = SETTINGS) -> Setting:
         ValueError: AdamW diverges on the task whatever its setting.
     """
     found: tuple[float, Setting] | None = None
-    for setting in settings:
-        best = best_rate(run.losses(run.machine.encode(adamw(*astuple(setting))), 0, run.task.steps, SEEDS))
+    tried = tuple(settings)
+    programs = [run.load(adamw(*astuple(setting))) for setting in tried]
+    wanted = [Wanted(program, 0, seed) for program in programs for seed in range(SEEDS)]
+    losses = np.stack([finals[0] for finals in run.run_all(wanted, run.task.steps)])
+    for setting, own in zip(tried, losses.reshape(len(tried), SEEDS, -1), strict=True):
+        best = best_rate(own)
         if best is not None and (found is None or best[1] < found[0]):
             found = best[1], setting
     if found is None:
@@ -164,7 +168,7 @@ def measure(run: Training, setting: Setting, replicate: int, steps: int, seeds: 
     Raises:
         ValueError: AdamW reaches no positive, finite loss on the task.
     """
-    losses = run.losses(run.machine.encode(adamw(*astuple(setting))), replicate, steps, seeds)
+    losses = run.losses(run.load(adamw(*astuple(setting))), replicate, steps, seeds)
     best = best_rate(losses)
     if best is None or best[1] <= 0.0:
         raise ValueError(_useless(run, "no finite one" if best is None else f"{best[1]:.3g}"))

@@ -3,24 +3,27 @@
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from archive.evaluation import Evaluation, Status, TaskResult
+from evaluators.domain import Request
 from evaluators.optimizers.baselines import Baseline, Setting, adamw, best_rate, measure, tuned
 from evaluators.optimizers.options import Options
 from evaluators.optimizers.task import Task
 from evaluators.optimizers.tasks import load_task
-from evaluators.optimizers.training import Training
+from evaluators.optimizers.training import Training, Wanted
 from evaluators.statistics import CLIP
 from primitives.encode import Capacity
 from primitives.graph import Graph
 from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER, ProgramError
 
+FILLING = 4
+"""Programs that an accelerator judges at once, in multiples of those that train side by side."""
 TOLERANCE = 1.1
 """A learning rate counts as tolerated where its loss is at most this times the best."""
 IGNORES_RATE = 2.0
@@ -82,7 +85,7 @@ class Judge:
         first = os.getpid() % len(self.trainings)
         for task in (*range(first, len(self.trainings)), *range(first)):
             run = self._sweeps[task]  # where all baselines are known from disk, nothing has run yet
-            run.losses(run.machine.encode(adamw(0.9, 0.999, 0.0)), 0, 1)
+            run.losses(run.load(adamw(0.9, 0.999, 0.0)), 0, 1)
             for stage in self.stages:
                 self.baseline(task, stage, self._first)
 
@@ -121,7 +124,39 @@ class Judge:
         self, graph: Graph, replicate: int, thresholds: tuple[float, ...] = (), stages: range | None = None
     ) -> Evaluation:
         """Judges a canonical graph; see `evaluators.domain.Evaluator`."""
+        return self.evaluate_all([Request(graph, replicate, thresholds, stages)])[0]
+
+    @property
+    def together(self) -> int:
+        """Programs that are judged at once: more than train side by side, for some stop early and leave gaps."""
+        width = max(run.width for run in self._sweeps)
+        return width if width == 1 else FILLING * width
+
+    def evaluate_all(self, requests: Sequence[Request]) -> list[Evaluation]:
+        """Judges canonical graphs; see `evaluators.domain.Together`."""
         began = time.perf_counter()
+        judging = [self._judging(*request) for request in requests]
+        judged: dict[int, Evaluation] = {}
+        answers: dict[int, Any] = dict.fromkeys(range(len(requests)))
+        while answers:
+            asked: dict[tuple[int, int], dict[int, Wanted]] = {}
+            for i, losses in answers.items():
+                try:
+                    task, steps, wanted = judging[i].send(losses)
+                except StopIteration as end:
+                    judged[i] = end.value
+                else:
+                    asked.setdefault((task, steps), {})[i] = wanted
+            answers = {}
+            for (task, steps), of in asked.items():
+                answers.update(zip(of, self._sweeps[task].run_all(list(of.values()), steps), strict=True))
+        seconds = (time.perf_counter() - began) / max(1, len(requests))
+        return [replace(judged[i], seconds=seconds) for i in range(len(requests))]
+
+    def _judging(
+        self, graph: Graph, replicate: int, thresholds: tuple[float, ...], stages: range | None
+    ) -> Generator[tuple[int, int, Wanted], np.ndarray, Evaluation]:
+        """Judges one graph: yields task, steps and the training run that it wants next, and is sent its losses."""
         try:
             programs = [run.load(graph) for run in self._sweeps]
         except ProgramError as error:
@@ -138,7 +173,8 @@ class Judge:
                 budget, seeds = self.steps(task, stage), self.options.stages[stage].seeds
                 known = taken.setdefault((task, budget), [])
                 while len(known) < seeds:  # what an earlier stage has run counts
-                    known.append(run.seed_losses(programs[task], replicate, len(known), budget)[0])
+                    finals = yield task, budget, Wanted(programs[task], replicate, len(known))
+                    known.append(finals[0])
                     steps += budget * known[-1].size
                 losses = np.stack(known[:seeds])
                 baseline = self.baseline(task, stage, replicate)
@@ -167,7 +203,6 @@ class Judge:
             descriptors=_descriptors(tolerances) if status is Status.OK else {},
             stage_scores=tuple(scores),
             steps=steps,
-            seconds=time.perf_counter() - began,
             message=message,
         )
 

@@ -6,8 +6,8 @@ derive from the replicate and the seed alone, so that programs and baselines mee
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache, partial
-from typing import Any, Protocol, TypeAlias
+from functools import cache, cached_property, lru_cache, partial
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -78,6 +78,49 @@ class Interpreted:
         tensors, smalls = self.machine.step(program, tensors, smalls)
         update = jax.lax.dynamic_index_in_dim(tensors, program.output, 0, keepdims=False)
         return tensors.at[self._w].add(-update), smalls
+
+
+class SideBySide:
+    """Many programs of the vocabulary, given as data; `program` is an `Encoded` of aligned ones with a leading axis.
+
+    The lanes are those of the first program, then those of the second, and so on.
+
+    Args:
+        machine: the interpreter.
+        programs: number of programs.
+    """
+
+    def __init__(self, machine: Machine, programs: int) -> None:
+        self.machine, self._programs = machine, programs
+        self.inputs = (*machine.tensor_inputs, *machine.small_inputs)
+        self._w = machine.tensor_inputs["w"]
+
+    def _apart(self, lanes: jax.Array) -> jax.Array:
+        return lanes.reshape(self._programs, -1, *lanes.shape[1:])
+
+    def start(self, program: Encoded, weights: jax.Array) -> Carry:
+        """Returns the register files of all programs, parameters and constants in place."""
+        weights = self._apart(weights)
+        tensors, smalls = jax.vmap(lambda one: self.machine.initial(one, weights.shape[1]))(program)
+        return tensors.at[:, self._w].set(weights), smalls
+
+    def weights(self, carry: Carry) -> jax.Array:
+        """Returns the registers of the parameters."""
+        weights = carry[0][:, self._w]
+        return weights.reshape(-1, weights.shape[-1])
+
+    def step(self, program: Encoded, carry: Carry, given: Mapping[str, jax.Array]) -> Carry:
+        """Runs every program once."""
+        own = {name: self._apart(value) for name, value in given.items() if value.ndim}
+        common = {name: value for name, value in given.items() if not value.ndim}
+        fill = jax.vmap(lambda tensors, smalls, own: self.machine.set_inputs(tensors, smalls, {**own, **common}))
+        tensors, smalls = carry
+        tensors, smalls = fill(tensors, smalls, own)
+        tensors, smalls = self.machine.step_all(program, tensors, smalls)
+        update = jax.vmap(lambda file, output: jax.lax.dynamic_index_in_dim(file, output, 0, keepdims=False))(
+            tensors, program.output
+        )
+        return tensors.at[:, self._w].add(-update), smalls
 
 
 class Compiled:
@@ -250,12 +293,55 @@ def _seen(
     return found
 
 
-Loaded: TypeAlias = Encoded | Callable[..., jax.Array]
-"""A program ready to be trained: data for the interpreter, or what the interpreter can't run, compiled."""
+MOST = 128
+"""Programs that an accelerator trains side by side, where their registers fit into this memory:"""
+REGISTER_BYTES = 2**30
+
+
+def usual_width(task: Task, capacity: Capacity) -> int:
+    """Returns the number of programs that train side by side on this process's device: one on a CPU, else a power of 2.
+
+    It hangs on task and device alone, and so do the shapes that are computed with: what trains beside a program, and
+    how many, does not change its bits.
+    """
+    if jax.default_backend() == "cpu":
+        return 1
+    bytes_each = 4 * capacity.tensors * len(task.learning_rates) * task.layout.size
+    return min(MOST, 2 ** max(0, int(REGISTER_BYTES // bytes_each).bit_length() - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """Compiled training runs, of so many programs at a time.
+
+    Args:
+        width: number of programs side by side.
+        run: trains them: (programs, starts, learning rates, steps) -> final losses (splits, programs, learning rates).
+        align: what programs must be put through to go side by side.
+    """
+
+    width: int
+    run: Callable[..., jax.Array]
+    align: Callable[[Encoded], Encoded] = lambda program: program
+
+
+class Loaded(NamedTuple):
+    """A program ready to be trained: what trains it, and the program as data, None where `loop` is of it alone."""
+
+    loop: Loop
+    program: Encoded | None
+
+
+class Wanted(NamedTuple):
+    """A training run: a program on a seed of a replicate."""
+
+    program: Loaded
+    replicate: int
+    seed: int
 
 
 class Training:
-    """The training runs of one task: an interpreter is compiled once for one seed, then runs any program on any seed.
+    """The training runs of one task: an interpreter is compiled once, then runs any program on any seed.
 
     Args:
         task: the task.
@@ -263,6 +349,7 @@ class Training:
         interface: signatures that programs may have.
         capacity: sizes of the interpreter.
         splits: the splits on which final losses are taken.
+        width: programs that train side by side; None means what suits the device.
     """
 
     def __init__(
@@ -272,21 +359,29 @@ class Training:
         interface: Interface,
         capacity: Capacity,
         splits: Sequence[str] = ("valid",),
+        width: int | None = None,
     ) -> None:
         self.task, self.splits, self._vocabulary = task, tuple(splits), vocabulary
+        self.width = usual_width(task, capacity) if width is None else width
         self.machine = interpreter(task, usual(vocabulary), interface, capacity)
         self._whole = interpreter(task, vocabulary, interface, capacity)
         self._rates = jnp.asarray(task.learning_rates, jnp.float32)
-        self._run = self._train(Interpreted(self.machine))
-        self._starts: dict[tuple[int, int], Start] = {}
+        self._loop = self._interpret(self.machine)
+        self._start = cache(lambda replicate, seed: start(self.task, replicate, (seed,), self.task.steps))
+        self._starts = lru_cache(maxsize=8)(self._join_starts)
         self._compiled = lru_cache(maxsize=16)(self._compile)
 
-    def _train(self, rule: Rule) -> Callable[..., jax.Array]:
-        return jax.jit(trainer(self.task, rule, 1, len(self._rates), self.splits))
+    def _interpret(self, machine: Machine) -> Loop:
+        if self.width == 1:
+            return Loop(1, self._train(Interpreted(machine), 1))
+        return Loop(self.width, self._train(SideBySide(machine, self.width), self.width), machine.align)
+
+    def _train(self, rule: Rule, programs: int) -> Callable[..., jax.Array]:
+        return jax.jit(trainer(self.task, rule, programs, len(self._rates), self.splits))
 
     @cached_property
-    def _run_whole(self) -> Callable[..., jax.Array]:
-        return self._train(Interpreted(self._whole))
+    def _loop_whole(self) -> Loop:
+        return self._interpret(self._whole)
 
     def load(self, graph: Graph) -> Loaded:
         """Returns a program ready to be trained; what no interpreter can run (matrices, noise ...) is compiled.
@@ -295,17 +390,18 @@ class Training:
             ProgramError: the program needs more registers or instructions than the interpreter has.
         """
         if self.machine.stranger(graph) is None:
-            return self.machine.encode(graph)
+            return Loaded(self._loop, self._loop.align(self.machine.encode(graph)))
         if self._whole.stranger(graph) is None:
-            return partial(self._run_whole, self._whole.encode(graph))
+            return Loaded(self._loop_whole, self._loop_whole.align(self._whole.encode(graph)))
         return self._compiled(graph)
 
     def _compile(self, graph: Graph) -> Loaded:
-        return partial(self._train(Compiled(graph, self._vocabulary, self.task)), None)
+        return Loaded(Loop(1, self._train(Compiled(graph, self._vocabulary, self.task), 1)), None)
 
     def losses(self, program: Loaded, replicate: int, steps: int, seeds: int = 1) -> np.ndarray:
         """Returns the final losses (seeds, learning rates) on the first split; NaN or infinite where it diverged."""
-        return np.stack([self.seed_losses(program, replicate, seed, steps)[0] for seed in range(seeds)])
+        wanted = [Wanted(program, replicate, seed) for seed in range(seeds)]
+        return np.stack([finals[0] for finals in self.run_all(wanted, steps)])
 
     def seed_losses(self, program: Loaded, replicate: int, seed: int, steps: int) -> np.ndarray:
         """Returns the final losses (splits, learning rates) on one seed; NaN or infinite where it diverged.
@@ -313,13 +409,51 @@ class Training:
         Raises:
             ValueError: more steps than the task has.
         """
+        return self.run_all([Wanted(program, replicate, seed)], steps)[0]
+
+    def run_all(self, wanted: Sequence[Wanted], steps: int) -> list[np.ndarray]:
+        """Trains programs, side by side where the device likes that.
+
+        Returns:
+            For each the final losses (splits, learning rates); NaN or infinite where it diverged.
+
+        Raises:
+            ValueError: more steps than the task has.
+        """
         if not 1 <= steps <= self.task.steps:
             raise ValueError(f"{self.task.name!r} trains for 1 to {self.task.steps} steps, got {steps}; ask for fewer")
-        if (replicate, seed) not in self._starts:
-            self._starts[replicate, seed] = start(self.task, replicate, (seed,), self.task.steps)
-        at = self._starts[replicate, seed]
-        run = partial(self._run, program) if isinstance(program, Encoded) else program
-        return np.asarray(run(at, self._rates, jnp.int32(steps)))[:, 0]
+        found: list[np.ndarray] = [np.empty(0)] * len(wanted)
+        places: dict[Loop, list[int]] = {}
+        for place, one in enumerate(wanted):
+            places.setdefault(one.program.loop, []).append(place)
+        for loop, own in places.items():
+            # the longest program decides how long those beside it take
+            own.sort(key=lambda place: _length(wanted[place]))
+            for first in range(0, len(own), loop.width):
+                chosen = own[first : first + loop.width]
+                losses = self._train_together(loop, [wanted[place] for place in chosen], steps)
+                for number, place in enumerate(chosen):
+                    found[place] = losses[:, number]
+        return found
+
+    def _train_together(self, loop: Loop, wanted: Sequence[Wanted], steps: int) -> np.ndarray:
+        """Returns the final losses (splits, programs, learning rates) of programs that one loop takes at a time."""
+        if loop.width == 1:
+            (one,) = wanted
+            program, at = one.program.program, self._start(one.replicate, one.seed)
+        else:
+            filled = [*wanted, *[wanted[-1]] * (loop.width - len(wanted))]
+            programs = [one.program.program for one in filled]
+            program = Encoded(*map(np.stack, zip(*programs, strict=True)))  # type: ignore[arg-type]
+            at = self._starts(tuple((one.replicate, one.seed) for one in filled))
+        return np.asarray(loop.run(program, at, self._rates, jnp.int32(steps)))
+
+    def _join_starts(self, of: Sequence[tuple[int, int]]) -> Start:
+        return jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *(self._start(*one) for one in of))
+
+
+def _length(wanted: Wanted) -> int:
+    return 0 if wanted.program.program is None else int(wanted.program.program.count)
 
 
 def compiled(
