@@ -121,16 +121,5 @@ class Evaluation:
     def __reduce__(self) -> tuple[Any, ...]:
         # Out of a pickle as it is made, a frozen dataclass with slots would come in a loop over its fields, the tasks
         # one by one: 30 us of the driver's time.
-        return Evaluation, (
-            self.status,
-            self.score,
-            self.stage,
-            self.replicate,
-            Tasks.of(self.tasks),
-            self.descriptors,
-            self.stage_scores,
-            self.steps,
-            self.seconds,
-            self.program,
-            self.message,
-        )
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return Evaluation, tuple({**fields, "tasks": Tasks.of(self.tasks)}.values())

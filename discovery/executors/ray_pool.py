@@ -336,11 +336,12 @@ class RayPool:
         """Waits a moment for results, and takes those that are there."""
         refs = [*self._calls, *self._joining]
         began = time.monotonic()
-        if refs:
-            number = self._at_once()
-            ready, _ = self._ray.wait(refs, num_returns=number, timeout=self._pace.gathered() if number > 1 else _TICK)
-        else:
-            ready = []
+        ready: list[Any] = []
+        if (number := self._at_once()) > 1:
+            ready, _ = self._ray.wait(refs, num_returns=number, timeout=self._pace.gathered())
+        if refs and not ready:
+            ready, _ = self._ray.wait(refs, num_returns=1, timeout=_TICK)
+        if not refs:
             time.sleep(_TICK)
         self._waited += time.monotonic() - began
         ended = [ref for ref in ready if ref in self._calls]
@@ -352,8 +353,8 @@ class RayPool:
                 self._end(ref, given)
 
     def _at_once(self) -> int:
-        """Results to wait for: half of what workers with another call can give, but one where a worker has none."""
-        return 1 if self._free[0] else max(1, (len(self._workers) - len(self._free[1])) // 2)
+        """Results to wait for: half of what those with two calls can give at once, but one where a worker has none."""
+        return 1 if self._free[0] else (len(self._workers) - len(self._free[1])) // 2
 
     def _given(self, refs: list[Any]) -> list[Any]:
         """What calls that have ended gave: bytes, or the error that ended one."""
