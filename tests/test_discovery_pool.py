@@ -102,7 +102,7 @@ def pretence():
 
 @pytest.fixture
 def pool(pretence):
-    made = RayPool(cast(Any, pretence), object)
+    made = RayPool(cast(Any, pretence), cast(Any, object))
     made.warm_up()
     return made
 
