@@ -1,7 +1,7 @@
 """Elites: evaluated programs that hold a place in a cell."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 
@@ -48,12 +48,12 @@ class Elite:
         Raises:
             ValueError: there is no score, or one is NaN or infinite.
         """
-        elite = cls(candidate, behaviour, cell, size, 0, 0.0, 0.0, descriptors)
+        count, mean, m2 = 0, 0.0, 0.0
         for score in scores:
-            elite = elite.with_score(score)
-        if elite.count == 0:
+            count, mean, m2 = _after(score, count, mean, m2, candidate)
+        if count == 0:
             raise ValueError(f"an elite must have a score, got none for candidate {candidate}; evaluate it first")
-        return elite
+        return cls(candidate, behaviour, cell, size, count, mean, m2, descriptors)
 
     @property
     def variance(self) -> float | None:
@@ -71,11 +71,15 @@ class Elite:
         References:
             Welford 1962, Note on a method for calculating corrected sums of squares and products.
         """
-        if not isfinite(score):
-            raise ValueError(f"a score must be finite, got {score!r} for candidate {self.id}; failures have a Status")
-        count = self.count + 1
-        delta = score - self.mean
-        mean = self.mean + delta / count
-        m2 = self.m2 + delta * (score - mean)
-        # `replace` would take four times as long, and every candidate comes through here
-        return Elite(self.id, self.behaviour, self.cell, self.size, count, mean, m2, self.descriptors)
+        count, mean, m2 = _after(score, self.count, self.mean, self.m2, self.id)
+        return replace(self, count=count, mean=mean, m2=m2)
+
+
+def _after(score: float, count: int, mean: float, m2: float, candidate: int) -> tuple[int, float, float]:
+    """Returns count, mean and m2 after one more score."""
+    if not isfinite(score):
+        raise ValueError(f"a score must be finite, got {score!r} for candidate {candidate}; failures have a Status")
+    count += 1
+    delta = score - mean
+    mean += delta / count
+    return count, mean, m2 + delta * (score - mean)

@@ -10,7 +10,6 @@ so run folders belong on a local disk.
 
 import errno
 import fcntl
-import json
 import os
 import socket
 import sqlite3
@@ -19,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from archive.records import to_json
+from archive.plain import TextError, to_json
 
 FORMAT = 3
 """Version of the schema, in `PRAGMA user_version`: raised whenever it changes."""
@@ -204,7 +203,7 @@ def clear_errors(path: Path) -> Iterator[None]:
         raise StoreError(
             f"a run folder must be one that this user may write to, got {path}: {text}; choose another or mend that"
         ) from error
-    except json.JSONDecodeError as error:
+    except TextError as error:
         raise StoreError(_explain_damage(path, error)) from error
     except sqlite3.IntegrityError as error:
         raise ValueError(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from heapq import merge
+from heapq import heapify, heappop, heappush
 from math import fsum, isfinite, isnan, prod, sqrt
 
 from archive.descriptor import Descriptor
@@ -86,6 +86,7 @@ class Grid:
         if self.size >= 2**63:  # a cell index is an SQLite INTEGER
             raise ValueError(f"a grid must have fewer than 2^63 cells, got {self.size}; use fewer bins")
         self._cells: dict[int, list[Elite]] = {}
+        self._leading: dict[int, tuple[float, int, int]] = {}  # rank of the best of each cell
         self._homes: dict[int, set[int]] = {}
         self._changed: set[int] = set()
 
@@ -122,10 +123,14 @@ class Grid:
     def ranked(self, count: int | None = None) -> list[Elite]:
         """Returns the elites by value, best first, of each behaviour the smallest; all, or the first `count`."""
         found: dict[int, Elite] = {}
-        for elite in merge(*self._cells.values(), key=self._rank):  # each cell is sorted already
-            if count is not None and len(found) >= count:
-                break
-            found.setdefault(elite.behaviour, elite)
+        following = [(*rank, cell, 0) for cell, rank in self._leading.items()]  # each cell is sorted already
+        heapify(following)
+        while following and (count is None or len(found) < count):
+            *_, cell, place = heappop(following)
+            elites = self._cells[cell]
+            found.setdefault(elites[place].behaviour, elites[place])
+            if place + 1 < len(elites):
+                heappush(following, (*self._rank(elites[place + 1]), cell, place + 1))
         return list(found.values())
 
     def add(self, elite: Elite) -> AddStatus:
@@ -175,7 +180,7 @@ class Grid:
         for cell in homes:
             elites = self._cells[cell]
             elites[:] = [e.with_score(score) if e.behaviour == behaviour else e for e in elites]
-            elites.sort(key=self._rank)
+            self._sort(cell)
         self._changed.update(homes)
         return len(homes)
 
@@ -193,7 +198,7 @@ class Grid:
 
     def best(self) -> Elite | None:
         """Returns the elite of the highest value (ties: smaller, then older), or None where the grid is empty."""
-        return min((elites[0] for elites in self._cells.values()), key=self._rank, default=None)
+        return next(iter(self.ranked(1)), None)
 
     @property
     def cells(self) -> int:
@@ -215,7 +220,7 @@ class Grid:
 
     def statistics(self, offset: float = 0.0) -> Statistics:
         """Returns the figures of the grid; `offset` as in `qd_score`."""
-        means = [elite.mean for elite in self.tops()]
+        means = [elites[0].mean for elites in self._cells.values()]
         return Statistics(
             elites=len(self),
             cells=self.cells,
@@ -263,7 +268,7 @@ class Grid:
     def clear(self) -> None:
         """Removes all elites; the cells that they were in count as changed."""
         self._changed.update(self._cells)
-        self._cells, self._homes = {}, {}
+        self._cells, self._leading, self._homes = {}, {}, {}
 
     def restore(self, elites: Iterable[Elite]) -> None:
         """Replaces the contents by `elites`, in any order; nothing counts as changed.
@@ -281,16 +286,20 @@ class Grid:
                     f"beside them in cell {elite.cell}; restore with the configuration of the run"
                 )
             restored._put(elite)
-        self._cells, self._homes = restored._cells, restored._homes
+        self._cells, self._leading, self._homes = restored._cells, restored._leading, restored._homes
         self._changed.clear()
 
     def _rank(self, elite: Elite) -> tuple[float, int, int]:
         return self.pessimism / sqrt(elite.count) - elite.mean, elite.size, elite.id  # the value, the other way round
 
-    def _put(self, elite: Elite) -> None:
-        elites = self._cells[elite.cell]
-        elites.append(elite)
+    def _sort(self, cell: int) -> None:
+        elites = self._cells[cell]
         elites.sort(key=self._rank)
+        self._leading[cell] = self._rank(elites[0])
+
+    def _put(self, elite: Elite) -> None:
+        self._cells[elite.cell].append(elite)
+        self._sort(elite.cell)
         self._homes.setdefault(elite.behaviour, set()).add(elite.cell)
 
     def _refuse(self, elite: Elite) -> None:

@@ -1,12 +1,12 @@
 """What the store keeps of a run, as data and as rows."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from archive.elite import Elite
-from archive.evaluation import Evaluation, Status, TaskResult
+from archive.evaluation import Evaluation, Status, Tasks
+from archive.plain import from_json, to_json
 from primitives.kinds import kind_named
 from primitives.program import Program, Signature, Statement
 
@@ -68,14 +68,6 @@ class MergedBatch:
     islands: Mapping[int, Mapping[int, Sequence[Elite]]] = field(default_factory=dict)
 
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
-
-
-def to_json(value: Any) -> str:
-    """Returns compact JSON; floats are written with `repr`, so they come back with every bit (NaN and inf as words)."""
-    return _ENCODER.encode(value)  # `json.dumps` would make an encoder for each value: half of its time
-
-
 def program_to_json(program: Program) -> str:
     """Returns a program as JSON, exactly."""
     signature = program.signature
@@ -91,7 +83,7 @@ def program_to_json(program: Program) -> str:
 
 def program_from_json(text: str) -> Program:
     """Returns the program of `program_to_json`."""
-    data = json.loads(text)
+    data = from_json(text)
     signature = Signature(
         *(tuple((name, kind_named(kind)) for name, kind, *_ in data[part]) for part in ("inputs", "outputs"))
     )
@@ -110,14 +102,13 @@ def evaluation_to_row(behaviour: int, evaluation: Evaluation) -> EvaluationRow:
     """
     if evaluation.score is not None and evaluation.score != evaluation.score:
         raise ValueError(f"a score must be a number or None, got NaN for behaviour {behaviour}; failures have a Status")
-    tasks = {name: (t.score, t.loss, t.baseline_loss, t.learning_rate) for name, t in evaluation.tasks.items()}
     return (
         behaviour,
         evaluation.replicate,
         evaluation.status.value,
         evaluation.stage,
         evaluation.score,
-        to_json(tasks),
+        Tasks.of(evaluation.tasks).text,
         to_json(dict(evaluation.descriptors)),
         to_json(evaluation.stage_scores),
         evaluation.steps,
@@ -135,9 +126,9 @@ def evaluation_from_row(row: EvaluationRow) -> Evaluation:
         score=score,
         stage=stage,
         replicate=replicate,
-        tasks={name: TaskResult(*result) for name, result in json.loads(tasks).items()},
-        descriptors=json.loads(descriptors),
-        stage_scores=tuple(json.loads(stage_scores)),
+        tasks=Tasks(tasks),
+        descriptors=from_json(descriptors),
+        stage_scores=tuple(from_json(stage_scores)),
         steps=steps,
         seconds=seconds,
         program=None if program is None else program_from_json(program),
@@ -154,4 +145,4 @@ def elite_to_row(grid: int, cell: int, rank: int, elite: Elite) -> tuple[Any, ..
 def elite_from_row(row: tuple[Any, ...]) -> Elite:
     """Returns the elite of a row of `elite_to_row`."""
     _, cell, _, candidate, behaviour, size, count, mean, m2, descriptors = row
-    return Elite(candidate, behaviour, cell, size, count, mean, m2, json.loads(descriptors))
+    return Elite(candidate, behaviour, cell, size, count, mean, m2, from_json(descriptors))

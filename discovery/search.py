@@ -5,7 +5,7 @@ batches and with the results in order of the slots; what comes out does not depe
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -173,6 +173,7 @@ class Search:
         # Only here: within a merge it holds what the store does not yet. The oldest go, so that memory stays level.
         for behaviour in list(islice(self._evaluations, max(0, len(self._evaluations) - REMEMBERED))):
             del self._evaluations[behaviour]
+        self._recall({hit.behaviour for hit in hits if hit is not None})
         outcome = _Outcome(plan.batch, judged)
         for one, hit in zip(bred, hits, strict=True):
             self._merge_candidate(one, hit, outcome)
@@ -336,6 +337,12 @@ class Search:
         )
 
     # --- what is known -------------------------------------------------------------------------------------------
+
+    def _recall(self, behaviours: Iterable[int]) -> None:
+        """Takes evaluations that are not at hand from the store; what only this batch tells is not there yet."""
+        missing = [behaviour for behaviour in behaviours if behaviour not in self._evaluations]
+        if missing:
+            self._evaluations.update(self._store.evaluations_of(missing))
 
     def _known(self, behaviour: int) -> tuple[Evaluation, ...]:
         """Evaluations of a behaviour by replicate; those that were asked for last are forgotten last."""

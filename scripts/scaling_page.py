@@ -102,8 +102,9 @@ def _saturation(figures: Figures) -> list[str]:
     reached = (
         f"The driver is to take 50 microseconds a candidate at most. It takes "
         f"{min(run['microseconds_per_candidate']['thread'] for run in figures['driver'].values()):.0f} without Ray "
-        f"where batches are large; Ray's calls, about a third of a millisecond each, come on top: they are what is "
-        f"left to gain, by larger batches, of which more travel in a call."
+        f"where batches are large; Ray's calls come on top, and a call that goes out alone, to threads that sleep, "
+        f"costs several times what one right behind another does. So results wait a little for others where every "
+        f"worker has another call, and with few workers, which give few results, a call costs most."
     )
     past = (
         f"At full load one driver would merge about {limit:,.0f} candidates a second, the work of "

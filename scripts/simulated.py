@@ -25,6 +25,8 @@ BREED_SECONDS = 220e-6
 """Time that a real worker takes to breed a candidate, with its keys and its fingerprint (docs/performance.md)."""
 KNOWN = 0.38
 """Share of the candidates that are known before (docs/performance.md: 23.7 evaluations of 38.1 candidates)."""
+SEAT = 4
+"""Bytes of a worker's number."""
 TASKS = ("digits_mlp", "digits_autoencoder", "char_lm")
 TEXT = """def train(g, m, lr):
     m = interpolate(g, m, 0.9)
@@ -129,16 +131,18 @@ class Simulated:
 
 
 class Crowd:
-    """An actor that carries many simulated workers, who sleep at the same time."""
+    """An actor that carries many simulated workers, who sleep at the same time; the first may be a slow one."""
 
-    def __init__(self, batch: int, seconds: float) -> None:
-        self._worker = Simulated(batch, seconds)
+    def __init__(self, batch: int, seconds: float, slow: float) -> None:
+        self._worker, self._slow = Simulated(batch, seconds), slow
         self._seats: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def run(self, units: bytes, seat: int, slowness: float) -> bytes:
-        """Works units off as one worker, a call at a time, `slowness` times as slow as usual."""
+    async def run(self, asked: bytes) -> bytes:
+        """Works units off as one worker, a call at a time; its number stands before them."""
+        seat = int.from_bytes(asked[:SEAT])
+        slowness = self._slow if seat == 1 else 1.0
         async with self._seats[seat]:
-            finished = self._worker.run(pickle.loads(units))
+            finished = self._worker.run(pickle.loads(asked[SEAT:]))
             await asyncio.sleep(slowness * sum(one.seconds for one in finished))
         return pickle.dumps(
             [(one.results, slowness * one.seconds, one.fault) for one in finished], pickle.HIGHEST_PROTOCOL
@@ -158,10 +162,11 @@ class Method(NamedTuple):
 class Seat:
     """A simulated worker: one of many that an actor carries; a pool takes it for an actor of its own."""
 
-    def __init__(self, crowd: Any, number: int, slowness: float) -> None:
+    def __init__(self, crowd: Any, number: int) -> None:
+        seat, run = number.to_bytes(SEAT), crowd.run.remote
         self.here = Method(crowd.start.remote)
         self.start = Method(lambda folders, make: crowd.start.remote())
-        self.run = Method(lambda units: crowd.run.remote(units, number, slowness))
+        self.run = Method(lambda units: run(seat + units))  # one argument: a call is to cost what one of an actor does
 
 
 class Crowded:
@@ -183,8 +188,8 @@ class Crowded:
     ) -> None:
         self.ray, self.wanted, self.room = ray, workers, workers
         make = ray.remote(num_cpus=0, max_concurrency=2 * workers + 1)(Crowd).remote
-        self._crowds = [make(batch, seconds) for _ in range(processes)]
-        self._slow, self._hired = slow, 0
+        self._crowds = [make(batch, seconds, slow) for _ in range(processes)]
+        self._hired = 0
 
     def remarks(self) -> tuple[str, ...]:
         """Has none."""
@@ -199,8 +204,7 @@ class Crowded:
         """Returns a new worker."""
         del actor
         self._hired += 1
-        crowd = self._crowds[self._hired % len(self._crowds)]
-        return Seat(crowd, self._hired, self._slow if self._hired == 1 else 1.0)
+        return Seat(self._crowds[self._hired % len(self._crowds)], self._hired)
 
     def close(self) -> None:
         """Ends Ray."""

@@ -238,6 +238,25 @@ def test_grid_and_cache_come_back_from_the_store(tmp_path):
     assert [list(known.items()) for known in other_cache._layers] == [list(known.items()) for known in cache._layers]
 
 
+def test_evaluations_of_many_behaviours_come_at_once(tmp_path):
+    draw = random.Random(0)
+    judged = [
+        (b, Evaluation(Status.OK, draw.random(), 0, r)) for b in range(2000) for r in range(draw.choice((1, 1, 3)))
+    ]
+    draw.shuffle(judged)
+    with Store.create(tmp_path) as store:
+        store.commit(MergedBatch(0, {}, evaluations=judged))
+        asked = draw.sample(range(3000), 1500)
+        found = store.evaluations_of(asked)
+        assert found.keys() == {b for b in asked if b < 2000}
+        assert all(store.evaluations(b) == held for b, held in found.items())
+        assert [e.replicate for e in found[max(found, key=lambda b: len(found[b]))]] == [0, 1, 2]
+        assert {(b, e.score) for b, held in found.items() for e in held} == {
+            (b, e.score) for b, e in judged if b in found
+        }
+        assert store.evaluations_of([]) == {}
+
+
 def test_an_emptied_cell_is_empty(tmp_path):
     with Store.create(tmp_path) as store:
         store.commit(merged(0))

@@ -110,16 +110,31 @@ def test_a_call_is_as_long_as_its_way_is_worth_and_no_more_than_a_share():
     pace, quick, slow = Pace(), {}, {}
     assert pace.portion(int, quick, 1000, 2) == 1, "nothing is known yet"
     for _ in range(50):
-        pace.note(int, quick, 0.001)
-        pace.note(int, slow, 0.005)
+        pace.note(int, quick, 0.001, 10)
+        pace.note(int, slow, 0.005, 10)
     assert pace.portion(int, quick, 1000, 2) == 250
     assert pace.portion(int, slow, 1000, 2) == 50, "a slow worker gets less"
     assert 50 < pace.portion(int, {}, 1000, 2) < 250, "a new one what is usual"
-    assert pace.portion(int, slow, 7, 2) == 4
-    assert pace.portion(int, quick, 7, 2) == 7, "too little to share"
+    assert pace.portion(int, slow, 60, 2) == 30
+    assert pace.portion(int, slow, 25, 2) == 20, "less is not worth sharing"
+    assert pace.portion(int, slow, 25, 2, is_urgent=True) == 13, "but where all else waits for it"
+    assert pace.portion(int, slow, 7, 2, is_urgent=True) == 4
+    assert pace.portion(int, quick, 7, 2, is_urgent=True) == 7, "too little to share"
     assert pace.portion(int, quick, 1, 2) == 1
     assert pace.portion(int, quick, 10**7, 500) == 2500, "longer ones spare the driver of many workers"
     assert pace.portion(str, quick, 1000, 2) == 1, "each sort has its own time"
+
+
+def test_results_wait_for_others_as_long_as_calls_are_far_longer():
+    pace = Pace()
+    assert pace.gathered() == 0.0, "nothing is known yet"
+    for units in (4, 8):
+        for _ in range(100):
+            pace.note(int, {}, 0.01, units)
+        assert pace.gathered() == pytest.approx(0.005 * units, rel=1e-3), "half of the time of a call"
+    for _ in range(100):
+        pace.note(int, {}, 1.0, 8)
+    assert pace.gathered() == 0.2, "never long"
 
 
 def test_who_takes_more_than_twice_the_usual_time_is_slow():

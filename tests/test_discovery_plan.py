@@ -11,7 +11,7 @@ from runs import configuration
 from archive.descriptor import Descriptor
 from archive.elite import Elite
 from archive.grid import Grid
-from archive.records import to_json
+from archive.plain import to_json
 from discovery.plan import Again, Hurdles, Plan, make_plan, reevaluations
 from discovery.population import Population
 

@@ -9,7 +9,7 @@ from runs import Disorderly, configuration, contents, counters, execute, newest_
 from archive.descriptor import Descriptor
 from archive.elite import Elite
 from archive.grid import Grid
-from archive.records import to_json
+from archive.plain import to_json
 from discovery.islands import Islands
 from discovery.run import Run
 from discovery.strategies import Scored

@@ -165,6 +165,7 @@ def test_a_worker_killed_from_outside_is_replaced(pool):
 
 def test_how_many_units_travel_together_follows_their_time(pool, monkeypatch):
     made, sizes = pool(), []
+    monkeypatch.setattr(pace, "SHORTEST_CALL", 0.01)
     portion = made._portion
     monkeypatch.setattr(made, "_portion", lambda worker: sizes.append(portion(worker)) or sizes[-1])
     results(made, [Job(n, seconds=0.001) for n in range(2000)])

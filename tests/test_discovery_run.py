@@ -1,5 +1,6 @@
 """The loop: the archive is a function of configuration and seed, nothing is evaluated twice, nothing stops a run."""
 
+import gc
 import json
 import os
 import sqlite3
@@ -169,6 +170,21 @@ def test_whether_a_run_is_finished_is_stored(tmp_path):
         assert not finished()
         run.execute()
     assert finished()
+
+
+def test_garbage_is_looked_for_as_before_when_a_run_ends(tmp_path):
+    before, seen = gc.get_threshold(), []
+    with Run.create(configuration(budget=32), tmp_path / "run") as run:
+        run.execute(watch=lambda progress: seen.append(gc.get_threshold()))
+        assert gc.get_threshold() == before
+    assert all(one[0] > before[0] and one[1:] == before[1:] for one in seen)
+
+    def fail(progress):
+        raise KeyboardInterrupt
+
+    with Run.create(configuration(budget=32), tmp_path / "other") as run, pytest.raises(KeyboardInterrupt):
+        run.execute(watch=fail)
+    assert gc.get_threshold() == before
 
 
 def test_a_finished_run_starts_no_workers(tmp_path, monkeypatch):

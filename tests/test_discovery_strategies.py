@@ -13,7 +13,7 @@ from scipy import stats
 from archive.descriptor import Descriptor
 from archive.elite import Elite
 from archive.grid import Grid
-from archive.records import to_json
+from archive.plain import to_json
 from discovery.config import Strategy as Options
 from discovery.config_file import build
 from discovery.proposers import names as proposer_names
@@ -200,6 +200,22 @@ def test_map_elites_draws_cells_alike_however_full_they_are():
     assert len(set(held.values())) > 1
     for elite in grid.elites():
         assert drawn[elite.id] / 20_000 == pytest.approx(1 / len(held) / held[elite.cell], rel=0.15)
+
+
+@given(scores=st.lists(st.floats(-2, 2), max_size=40), tournament=st.integers(1, 5), seed=st.integers(0, 2**32))
+def test_a_parent_of_map_elites_is_the_best_of_its_tournament(scores, tournament, seed):
+    grid = grid_of(scores, depth=3)
+    found = load("map_elites")(Options(tournament=tournament)).parents(grid, STARTS, np.random.default_rng(seed), 20)
+    same, held = np.random.default_rng(seed), grid.filled()
+    if not held:
+        assert set(found) <= set(STARTS)
+        return
+    cells, ranks = same.integers(len(held), size=(20, tournament)), same.random((20, tournament))
+    drawn = [
+        [held[cell][int(rank * len(held[cell]))] for cell, rank in zip(*one, strict=True)]
+        for one in zip(cells, ranks, strict=True)
+    ]
+    assert found == [max((grid.value(elite), elite.id) for elite in one)[1] for one in drawn]
 
 
 def test_a_tournament_of_map_elites_prefers_the_better():

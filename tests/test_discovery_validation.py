@@ -14,7 +14,7 @@ from test_discovery_run import interrupt_at, refused
 
 from archive.elite import Elite
 from archive.evaluation import Status
-from archive.records import to_json
+from archive.plain import to_json
 from archive.store import Store
 from discovery.config_file import build
 from discovery.display import Sparkline, line, panel, sparkline

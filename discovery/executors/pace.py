@@ -6,9 +6,15 @@ from statistics import fmean, median
 CALL_SECONDS = 0.25
 """What a call should take, so that its way does not count."""
 CALL_SECONDS_A_WORKER = 0.005
-"""More of it a worker where there are many: the driver spends a third of a millisecond on a call."""
-SHORTEST_CALL = 0.01
-"""Seconds under which work is not worth sharing: the candidates of a small batch are bred in one place."""
+"""More of it a worker where there are many: the driver spends a fifth of a millisecond on a call."""
+SHORTEST_CALL = 0.1
+"""Seconds under which work is not worth sharing,"""
+SHORTEST_URGENT_CALL = 0.02
+"""and where all else waits for it: the candidates of a small batch are bred in one place."""
+GATHERED = 0.5
+"""Share of a call's time that a result may wait for others, where its worker has another call:"""
+LONGEST_GATHERED = 0.2
+"""but never longer; calls that go out one right behind another cost the driver a fifth of what one alone does."""
 GUARD_FACTOR = 100.0
 """A worker hangs where a unit takes this many times the median of its sort,"""
 GUARD_FLOOR = 300.0
@@ -34,9 +40,11 @@ class Pace:
         self._guard = guard
         self._times: dict[type, deque[float]] = {}
         self._means: Means = {}
+        self._call: float = 0.0  # mean seconds of a call
 
-    def note(self, sort: type, own: Means, seconds: float) -> None:
+    def note(self, sort: type, own: Means, seconds: float, units: int = 1) -> None:
         """Takes note of a call: the mean seconds of its units, for all and in the worker's own means."""
+        self._call += 0.1 * (seconds * units - self._call)
         self._times.setdefault(sort, deque(maxlen=_RECENT)).append(seconds)
         for means, weight in ((own, 0.2), (self._means, 0.02)):
             known = means.get(sort, seconds)
@@ -46,7 +54,9 @@ class Pace:
         """Whether units take a worker far longer than others: none is to wait behind another there."""
         return own.get(sort, 0.0) > SLOW * self._means.get(sort, float("inf"))
 
-    def portion(self, sort: type, own: Means, waiting: int, workers: int, together: int = 1) -> int:
+    def portion(
+        self, sort: type, own: Means, waiting: int, workers: int, together: int = 1, is_urgent: bool = False
+    ) -> int:
         """Returns how many units a worker gets: as many as fill a call, or its share of what waits where that is less.
 
         By the worker's own time: so a slow one does not keep the others waiting for the end of a batch. Units that go
@@ -56,8 +66,13 @@ class Pace:
         if not seconds:
             return min(together, -(-waiting // workers))
         call = max(CALL_SECONDS, CALL_SECONDS_A_WORKER * workers)
-        share = max(-(-waiting // workers), round(SHORTEST_CALL / seconds))
+        shortest = SHORTEST_URGENT_CALL if is_urgent else SHORTEST_CALL
+        share = max(-(-waiting // workers), round(shortest / seconds))
         return min(max(together, round(call / seconds)), share, waiting)
+
+    def gathered(self) -> float:
+        """Returns the seconds that a result may wait for others."""
+        return min(LONGEST_GATHERED, GATHERED * self._call)
 
     def limit(self, sort: type, units: int) -> float:
         """Returns the seconds after which a call of so many units hangs."""

@@ -20,6 +20,11 @@ class Queue(Generic[T]):
     def __bool__(self) -> bool:
         return bool(self._urgent or self._other)
 
+    @property
+    def is_urgent(self) -> bool:
+        """Whether the next item is urgent."""
+        return bool(self._urgent)
+
     def put(self, items: Iterable[T], first: bool = False) -> None:
         """Puts items at the end, or behind those that are urgent."""
         (self._urgent if first else self._other).extend(items)

@@ -66,6 +66,7 @@ class _Call:
 @dataclass(eq=False, slots=True)
 class _Worker:
     actor: Any
+    run: Callable[[bytes], Any]  # of the actor, by reference
     node: str  # Ray's id of its machine
     joined: float
     together: int  # units that it works off at once
@@ -234,7 +235,7 @@ class RayPool:
             return
         self._failed_starts, self._trouble = 0, ()
         self._kinds.add(kind)
-        worker = _Worker(actor, node, time.monotonic(), together)
+        worker = _Worker(actor, actor.run.remote, node, time.monotonic(), together)
         self._workers[worker] = None
         self._free[0][worker] = None
 
@@ -318,7 +319,7 @@ class RayPool:
                 return
             del self._free[len(worker.calls)][worker]
             units = [self._alone.popleft()] if self._alone else self._portion(worker)
-            ref = worker.actor.run.remote(pickle.dumps(units, pickle.HIGHEST_PROTOCOL))
+            ref = worker.run(pickle.dumps(units, pickle.HIGHEST_PROTOCOL))
             worker.calls.append(_Call(ref, units, time.monotonic()))
             self._calls[ref] = worker
             if len(worker.calls) < IN_FLIGHT:
@@ -326,36 +327,53 @@ class RayPool:
 
     def _portion(self, worker: _Worker) -> list[Any]:
         """The next units for a worker, of one sort."""
-        waiting = self._waiting
-        most = self._pace.portion(type(waiting.head()), worker.means, len(waiting), len(self._workers), worker.together)
+        waiting, pace = self._waiting, self._pace
+        sort, urgent = type(waiting.head()), waiting.is_urgent
+        most = pace.portion(sort, worker.means, len(waiting), len(self._workers), worker.together, urgent)
         return waiting.take(most)
 
     def _collect(self) -> None:
-        """Waits a moment for results, and takes all that are there."""
+        """Waits a moment for results, and takes those that are there."""
         refs = [*self._calls, *self._joining]
         began = time.monotonic()
-        ready, _ = self._ray.wait(refs, num_returns=1, timeout=_TICK) if refs else ([], None)
+        ready: list[Any] = []
+        if (number := self._at_once()) > 1:
+            ready, _ = self._ray.wait(refs, num_returns=number, timeout=self._pace.gathered())
+        if refs and not ready:
+            ready, _ = self._ray.wait(refs, num_returns=1, timeout=_TICK)
         if not refs:
             time.sleep(_TICK)
         self._waited += time.monotonic() - began
-        if len(refs) > 1 and ready:
-            ready, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0)
+        ended = [ref for ref in ready if ref in self._calls]
         for ref in ready:
             if ref in self._joining:
                 self._join(ref)
-            elif ref in self._calls:  # else it was lost with its worker just now
-                self._end(ref)
+        for ref, given in zip(ended, self._given(ended), strict=True):
+            if ref in self._calls:  # else it was lost with its worker just now
+                self._end(ref, given)
 
-    def _end(self, ref: Any) -> None:
+    def _at_once(self) -> int:
+        """Results to wait for: half of what those with two calls can give at once, but one where a worker has none."""
+        return 1 if self._free[0] else (len(self._workers) - len(self._free[1])) // 2
+
+    def _given(self, refs: list[Any]) -> list[Any]:
+        """What calls that have ended gave: bytes, or the error that ended one."""
+        try:
+            return self._ray.get(refs)
+        except self._ray.exceptions.RayError as error:
+            if len(refs) == 1:
+                return [error]
+            return [given for ref in refs for given in self._given([ref])]
+
+    def _end(self, ref: Any, given: Any) -> None:
         """Takes the results of a call, or loses its worker."""
         worker = self._calls[ref]
-        try:
-            results = pickle.loads(self._ray.get(ref))
-        except self._ray.exceptions.RayTaskError as error:
-            raise _cause(error) from None
-        except self._ray.exceptions.RayError as error:
-            self._lose(worker, _reason(error))
+        if isinstance(given, self._ray.exceptions.RayTaskError):
+            raise _cause(given) from None
+        if isinstance(given, self._ray.exceptions.RayError):
+            self._lose(worker, _reason(given))
             return
+        results = pickle.loads(given)
         del self._calls[ref]
         place = next(place for place, call in enumerate(worker.calls) if call.ref == ref)
         call = worker.calls[place]
@@ -375,7 +393,7 @@ class RayPool:
                 self._records.pop(unit, None)
         spent = sum(seconds for _, seconds, _ in results)
         worker.busy += spent
-        self._pace.note(type(call.units[0]), worker.means, spent / len(results))
+        self._pace.note(type(call.units[0]), worker.means, spent / len(results), len(results))
 
 
 def _wrong(error: Exception, ray: ModuleType) -> BaseException | None:

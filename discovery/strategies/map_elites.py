@@ -1,6 +1,7 @@
 """MAP-Elites: parents are drawn from the cells of the archive (Mouret and Clune 2015)."""
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -23,13 +24,17 @@ class MapElites(Stateless):
         held = grid.filled()
         if not held:
             return [starts[i] for i in rng.integers(len(starts), size=count).tolist()]
-        picks = rng.integers(len(held), size=(count, self._tournament)).tolist()
-        ranks = rng.random((count, self._tournament)).tolist()
-        chosen = [
-            [held[cell][int(rank * len(held[cell]))] for cell, rank in zip(drawn, places, strict=True)]
-            for drawn, places in zip(picks, ranks, strict=True)
-        ]
-        return [max((grid.value(elite), elite.id) for elite in drawn)[1] for drawn in chosen]
+        picks = rng.integers(len(held), size=(count, self._tournament))
+        ranks = rng.random((count, self._tournament))
+        sizes = np.fromiter(map(len, held), np.int64, len(held))
+        places = (np.cumsum(sizes) - sizes)[picks] + (ranks * sizes[picks]).astype(np.int64)
+        elites = list(chain.from_iterable(held))
+        found, where = np.unique(places, return_inverse=True)  # an elite is drawn many times where the batch is large
+        drawn = [elites[place] for place in found.tolist()]
+        values = np.array([grid.value(elite) for elite in drawn])[where].reshape(places.shape)
+        ids = np.array([elite.id for elite in drawn])[where].reshape(places.shape)
+        best = values == values.max(axis=1, keepdims=True)
+        return np.where(best, ids, -1).max(axis=1).tolist()
 
 
 STRATEGY = MapElites
