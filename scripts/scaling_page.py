@@ -8,6 +8,8 @@ Figures = Mapping[str, Any]
 
 HOURS, ACCELERATORS = 72, 100
 """The search whose cost is told."""
+GPU_RATE = 137.7
+"""Evaluations of the default tasks a second on one NVIDIA H200 (docs/accelerators.md)."""
 
 
 def write(found: Mapping[str, Figures]) -> str:
@@ -96,8 +98,7 @@ def _saturation(figures: Figures) -> list[str]:
         [batch, *(f"{run['microseconds_per_candidate'][part]:.0f}" for part in ("thread", "merge", "store"))]
         for batch, run in figures["driver"].items()
     ]
-    best = max(figures["searches"], key=lambda run: run["candidates_per_second"])
-    limit = best["candidates_per_second"] / max(best["driver_load"], 1e-9)
+    best, limit = _limit(figures)
     seconds = best["evaluations_per_second"] / best["candidates_per_second"] * figures["evaluation"]
     reached = (
         f"The driver is to take 50 microseconds a candidate at most. It takes "
@@ -131,6 +132,12 @@ def _saturation(figures: Figures) -> list[str]:
     ]
 
 
+def _limit(figures: Figures) -> tuple[Figures, float]:
+    """The run of most candidates a second, and those that its driver would merge at full load."""
+    best = max(figures["searches"], key=lambda run: run["candidates_per_second"])
+    return best, best["candidates_per_second"] / max(best["driver_load"], 1e-9)
+
+
 def shown(memory: list[dict[str, float]]) -> list[dict[str, float]]:
     """Returns the moments of a soak that the page has: five, from first to last."""
     return [memory[place] for place in sorted({place * (len(memory) - 1) // 4 for place in range(5)})] if memory else []
@@ -158,6 +165,8 @@ def _soak(figures: Figures) -> list[str]:
 def _cost(throughput: Figures, saturation: Figures) -> list[str]:
     rate, days = _rate(throughput, "1 in process"), HOURS * ACCELERATORS / 24
     evaluations = rate * 3600 * HOURS * ACCELERATORS
+    best, limit = _limit(saturation)
+    bred = GPU_RATE * ACCELERATORS * best["candidates_per_second"] / best["evaluations_per_second"]
     nearest = min(saturation["searches"], key=lambda run: abs(run["workers"] - ACCELERATORS))
     text = (
         f"On paper, from the figures above. It costs {days:,.0f} accelerator-days. The original system (Chen et al. "
@@ -166,7 +175,10 @@ def _cost(throughput: Figures, saturation: Figures) -> list[str]:
         f"core of this machine makes {rate:.1f} evaluations of the default tasks a second, so {ACCELERATORS} workers "
         f"that are no faster make {evaluations:,.0f} in {HOURS} hours, and 25,000 take one core "
         f"{25_000 / rate / 3600:.1f} hours: the default tasks are that much smaller. With {nearest['workers']:,} "
-        f"simulated workers the driver's load was {nearest['driver_load']:.0%}."
+        f"simulated workers the driver's load was {nearest['driver_load']:.0%}. One NVIDIA H200 makes {GPU_RATE:.0f} "
+        f"([page](accelerators.md)), so a hundred make {GPU_RATE * 3600 * HOURS * ACCELERATORS:,.0f} and 25,000 take "
+        f"one {25_000 / GPU_RATE / 60:.0f} minutes; they would give {bred:,.0f} candidates a second, "
+        f"{bred / limit:.1f} times what one driver merges: such a search is to be sharded."
     )
     return [f"## A search of {HOURS} hours on {ACCELERATORS} accelerators", "", text]
 
