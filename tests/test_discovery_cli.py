@@ -504,9 +504,12 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(tmp_path, number):
     told = process.stderr.readline() + process.stderr.readline()
     assert "candidates" in told, "the first line of progress"
     process.send_signal(number)
+    lines = iter(process.stderr.readline, "")
+    told = next((line for line in lines if line.startswith("stopping")), "")
+    assert "To go on:  pride resume a" in told, "at once: a scheduler may kill before the batches in flight have ended"
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "pride resume a" in err
+    assert "stopped; everything is kept. To go on:  pride resume a" in err
     assert "Traceback" not in err
     assert "pride program a" in out, "the best so far is shown all the same"
     process = start("resume", "a", "--budget", "320", "--workers", "1", "--json", folder=tmp_path,

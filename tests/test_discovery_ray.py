@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -355,6 +356,31 @@ def test_what_is_no_address_is_told(address):
         join(address, 2)
 
 
+def test_a_cluster_that_wants_a_token_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    head = """if True:
+        from ray.cluster_utils import Cluster
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        print(made.address, flush=True)
+        input()
+        made.shutdown()
+    """
+    environment = {**os.environ, **SETTINGS, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64}
+    with subprocess.Popen(
+        [sys.executable, "-c", head], env=environment, cwd=tmp_path, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        lines = iter(process.stdout.readline, "")
+        address = next(line.strip() for line in lines if re.fullmatch(r"[\d.]+:\d+\n", line))
+        with refused(
+            rf"the cluster at {address} must let this process in, got Authentication token is missing or incorrect; "
+            r"copy its token, ~/.ray/auth_token on the head, to the same place here, and set RAY_AUTH_MODE=token$"
+        ):
+            join(address, 2)
+        process.communicate("\n", timeout=60)
+    assert process.returncode == 0
+
+
 def test_a_cluster_of_another_version_is_told(cluster, monkeypatch):
     import ray
 
@@ -382,6 +408,20 @@ def test_settings_of_a_ray_of_our_own_go_with_it(monkeypatch):
     assert os.environ["RAY_AUTH_MODE"] == "disabled"
     made.close()
     assert "RAY_AUTH_MODE" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("mode", "remedy"), [("disabled", "try 1 worker"), ("token", "RAY_AUTH_MODE is `token` here: set it as the head")]
+)
+def test_workers_that_die_at_once_are_told(cluster, monkeypatch, mode, remedy):
+    monkeypatch.setattr(ray_pool, "_FAILED_STARTS", 1)
+    made = RayPool(join(cluster.address, 1), partial(os._exit, 1))
+    try:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)  # Ray itself has read it by now
+        with refused(rf"workers must start, got ActorDiedError: .*; {remedy}"):
+            made.warm_up()
+    finally:
+        made.close()
 
 
 def test_workers_that_find_no_place_are_told(cluster):

@@ -193,7 +193,7 @@ def _search(run: "Run", folder: Path, place: Mapping[str, Any]) -> bool:
             remark(f"not the machine that the run was begun on, bits may differ: {difference}")
         before = run.search.merged
         try:
-            with _stopping() as stop, watch(console(stderr=True), str(folder), stop) as shown:
+            with _stopping(folder) as stop, watch(console(stderr=True), str(folder), stop) as shown:
                 ended = run.execute(watch=shown, stop=stop, **place)
         except KeyboardInterrupt:
             remark(f"interrupted; all but the batches in flight is kept. To go on:  pride resume {quote(str(folder))}")
@@ -223,14 +223,23 @@ def _ended_by_validation(best: "Point | None", patience: int) -> str:
 
 
 @contextmanager
-def _stopping() -> Iterator[threading.Event]:
+def _stopping(folder: Path) -> Iterator[threading.Event]:
     """Ctrl-C (or a scheduler's SIGTERM) asks once for a clean stop; the second time it interrupts."""
     stop = threading.Event()
+
+    def tell() -> None:
+        """A scheduler may kill what does not end at once (`ray job stop` after 3 s): its log says what then."""
+        if not console(stderr=True).is_terminal:  # the live view says it
+            remark(
+                f"stopping after the batches in flight; if killed before that, they alone are lost. "
+                f"To go on:  pride resume {quote(str(folder))}"
+            )
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
+        threading.Thread(target=tell).start()  # the signal may have come in the middle of a line
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -238,20 +238,34 @@ def _nobody(address: str, problem: str) -> str:
 
 def _explain(address: str, error: Exception) -> str:
     text = " ".join(str(error).split())
+    if (refused := _authentication(error)) is not None:
+        return (
+            f"the cluster at {address} must let this process in, got {refused}; copy its token, ~/.ray/auth_token on "
+            f"the head, to the same place here, and set RAY_AUTH_MODE=token"
+        )
     if isinstance(error, ConnectionError):
         return _nobody(address, first_line(error))
     if "ersion mismatch" in text:
         found = text.partition("ersion mismatch")[2].lstrip(": ")[:200]
         return f"the cluster at {address} must have the Ray and Python of this process, got {found}; install the same"
-    if "uthentication" in text or "token" in text:
-        return (
-            f"the cluster at {address} must let this process in, got {first_line(error)}; copy its token, "
-            f"~/.ray/auth_token on the head, to the same place here"
-        )
     return (
         f"this machine must be a node of the cluster at {address}, got {first_line(error)}; run "
         f"`ray start --address={address}` here first, or submit the command with `ray job submit`"
     )
+
+
+def _authentication(error: BaseException | None) -> str | None:
+    """What Ray says of a token that is missing or wrong, in a sentence; None where it is about something else.
+
+    Where a head refuses, Ray raises that it does not connect, and its cause ends with the reason, after a traceback.
+    """
+    while error is not None:
+        told = f"{type(error).__name__}: {error}"
+        if "AuthenticationError: " in told:
+            sentence = first_line(ValueError(told.rpartition("AuthenticationError: ")[2])).partition(". ")[0]
+            return sentence.rpartition("InvalidAuthToken: ")[2].rstrip(".")
+        error = error.__cause__
+    return None
 
 
 def _room(resources: Mapping[str, float], gpus_per_worker: float) -> int:

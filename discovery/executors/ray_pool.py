@@ -7,6 +7,7 @@ no unit is to blame, but for one that many machines go away with. How many units
 time, worker by worker; no result depends on it.
 """
 
+import os
 import pickle
 import sys
 import time
@@ -245,7 +246,7 @@ class RayPool:
         self._failed_starts += 1
         wrong = _wrong(error, self._ray)
         if not self._workers and (wrong is not None or self._failed_starts >= _FAILED_STARTS):
-            raise wrong or ValueError(f"workers must start, got {_reason(error)}; try 1 worker") from None
+            raise wrong or ValueError(f"workers must start, got {_reason(error)}; {_remedy()}") from None
         self._trouble = (f"a worker could not start: {first_line(wrong or error)}",)
         self._hire_from = time.monotonic() + min(_LONGEST_PAUSE, 2.0**self._failed_starts)
 
@@ -415,6 +416,13 @@ def _wrong(error: Exception, ray: ModuleType) -> BaseException | None:
 def _cause(error: Any) -> BaseException:
     """What a worker raised, as if it had been raised here."""
     return error.cause if isinstance(error.cause, Exception) else ValueError(first_line(error))
+
+
+def _remedy() -> str:
+    """What may help where workers die at once, as those do that have no token where this process wants one."""
+    if os.environ.get("RAY_AUTH_MODE", "").lower() == "token":
+        return "RAY_AUTH_MODE is `token` here: set it as the head of the cluster has it, or try 1 worker"
+    return "try 1 worker"
 
 
 def _reason(error: BaseException) -> str:
