@@ -52,10 +52,11 @@ class Tasks(Mapping[str, TaskResult]):
         text: JSON of the fields of each result, by task.
     """
 
-    __slots__ = ("text",)
+    __slots__ = ("_read", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self._read: dict[str, TaskResult] | None = None
 
     @classmethod
     def of(cls, results: Mapping[str, TaskResult]) -> "Tasks":
@@ -70,7 +71,9 @@ class Tasks(Mapping[str, TaskResult]):
         Raises:
             TextError: the text is damaged.
         """
-        return {name: TaskResult(*result) for name, result in from_json(self.text).items()}
+        if self._read is None:
+            self._read = {name: TaskResult(*result) for name, result in from_json(self.text).items()}
+        return self._read
 
     def __getitem__(self, name: str) -> TaskResult:
         return self.read()[name]

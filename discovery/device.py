@@ -11,11 +11,11 @@ from shutil import which
 
 from evaluators.processor import processor
 
-_FLAGS = (
-    "--xla_cpu_multi_thread_eigen=false",  # one thread
-    # on a GPU the fastest of several kernels is chosen by timing them: another one on another machine, with other bits
-    *("--xla_gpu_autotune_level=0", "--xla_gpu_deterministic_ops=true"),
-)
+_FLAGS = {
+    "--xla_cpu_multi_thread_eigen": "false",  # one thread
+    # else the fastest of several kernels is chosen by timing them: on another machine another one, with other bits
+    "--xla_gpu_deterministic_ops": "true",
+}
 
 
 def cache_folder() -> Path:
@@ -30,7 +30,9 @@ def configure() -> None:
     so that the same flags give the same bits everywhere.
     """
     flags = os.environ.get("XLA_FLAGS", "").split()
-    os.environ["XLA_FLAGS"] = " ".join([*flags, *(flag for flag in _FLAGS if flag not in flags)])
+    named = {flag.partition("=")[0] for flag in flags}
+    ours = [f"{name}={value}" for name, value in _FLAGS.items() if name not in named]
+    os.environ["XLA_FLAGS"] = " ".join([*ours, *flags])  # first: XLA reads no further than a word that is no flag
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(library, "1")

@@ -184,8 +184,8 @@ class Run:
         """Searches until the budget is used up or `stop` is set.
 
         Args:
-            workers: processes that share the work; None means one a core or all that a cluster has room for, 1 works
-                in this process.
+            workers: processes that share the work; None means one a GPU, without one a core, or all that a cluster has
+                room for, 1 works in this process.
             watch: called after every merged batch.
             stop: when set, no further batch is begun; those under way are merged.
             executor: where units run, instead of `workers`; it must be idle and stays open.
@@ -403,6 +403,8 @@ def pool_of(
         gpus_per_worker: GPUs of each worker; None shares those of this machine.
     """
     wanted = config.workers if workers is None else workers
+    if gpus_per_worker is None and not load_domain(config.domain).accelerated:
+        gpus_per_worker = 0.0
     return make_executor(wanted, worker_of(config, starts, proposer), address, gpus_per_worker, config.guard)
 
 

@@ -173,7 +173,7 @@ class Search:
         # Only here: within a merge it holds what the store does not yet. The oldest go, so that memory stays level.
         for behaviour in list(islice(self._evaluations, max(0, len(self._evaluations) - REMEMBERED))):
             del self._evaluations[behaviour]
-        self._recall({hit.behaviour for hit in hits if hit is not None})
+        self._recall({hit.behaviour for hit in hits if hit is not None} | {again.behaviour for again in plan.again})
         outcome = _Outcome(plan.batch, judged)
         for one, hit in zip(bred, hits, strict=True):
             self._merge_candidate(one, hit, outcome)

@@ -163,13 +163,28 @@ class Worker:
 
     def run(self, units: Sequence[Unit]) -> list[Finished]:
         """Works off units of one sort; what breaks in one twice is a fault of its candidate."""
-        evaluations = [unit for unit in units if isinstance(unit, EvaluateUnit)]
-        if self.together > 1 and len(units) > 1 and len(evaluations) == len(units):
-            try:
-                return self._judge_all(evaluations)
-            except Exception:  # noqa: BLE001  (one by one it comes out whose fault it was)
-                pass
+        if self.together > 1 and isinstance(units[0], EvaluateUnit):
+            return self._run_together(units)
         return [self._run(unit) for unit in units]
+
+    def _run_together(self, units: Sequence[Any]) -> list[Finished]:
+        """Works off evaluations at once; where that raises, half by half until it comes out whose fault it was."""
+        if len(units) == 1:
+            return [self._run(units[0])]
+        began = time.perf_counter()
+        try:
+            asked = [self._request(unit) for unit in units]
+            evaluations = self.evaluator.evaluate_all(asked)  # type: ignore[attr-defined]  (`together` has looked)
+        except Exception:  # noqa: BLE001
+            half = len(units) // 2
+            return self._run_together(units[:half]) + self._run_together(units[half:])
+        seconds = (time.perf_counter() - began) / len(units)
+        found = []
+        for unit, request, evaluation in zip(units, asked, evaluations, strict=True):
+            judged = try_twice(self._judged, unit, request, evaluation)
+            result = failed(unit, self.config.batch, judged) if isinstance(judged, str) else judged
+            found.append(Finished(unit, result, seconds))
+        return found
 
     def _run(self, unit: Unit) -> Finished:
         began = time.perf_counter()
@@ -216,14 +231,6 @@ class Worker:
         return parse(text, self._interface, self.domain.vocabulary)
 
     # --- judging -------------------------------------------------------------------------------------------------
-
-    def _judge_all(self, units: Sequence[EvaluateUnit]) -> list[Finished]:
-        began = time.perf_counter()
-        asked = [self._request(unit) for unit in units]
-        evaluations = self.evaluator.evaluate_all(asked)  # type: ignore[attr-defined]  (`run` has looked)
-        judged = [self._judged(*of) for of in zip(units, asked, evaluations, strict=True)]
-        seconds = (time.perf_counter() - began) / len(units)
-        return [Finished(unit, one, seconds) for unit, one in zip(units, judged, strict=True)]
 
     def _judge(self, unit: EvaluateUnit | ValidateUnit) -> Judged:
         if isinstance(unit, ValidateUnit):

@@ -94,6 +94,7 @@ class Domain:
             of an elite and whatever tells of it, by name of the column. None where a list of the best is all there is.
         exports: what a program can be written as, the usual one first.
         export: writes it, given one of these, the program, the options and a name; None writes update rules.
+        accelerated: whether its evaluator computes on JAX's device, so that a GPU is worth one worker.
         compiled: what makes a canonical graph a slow one, compiled by itself where others are interpreted, or None.
     """
 
@@ -118,6 +119,7 @@ class Domain:
     front: Callable[[Any, Sequence[Elite]], Sequence[Mapping[str, Any]]] | None = None
     exports: tuple[str, ...] = ("optax", "torch", "python", "latex", "text")
     export: Callable[[str, Program, Any, str], str] | None = None
+    accelerated: bool = False
     compiled: Callable[[Graph], str | None] = lambda graph: None
 
 

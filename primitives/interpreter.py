@@ -8,7 +8,7 @@ list of tensor instructions; before each of them run the small instructions that
 What an instruction does is chosen in one of two ways. `step` runs one program and takes a real branch (`lax.switch`
 outside any `vmap`): right for a CPU, while an accelerator would wait for each. `step_all` runs many programs side by
 side and computes every instruction for all of them, keeping one for each: arithmetic that an accelerator has in plenty
-(docs/performance.md has the figures). Either way the value is written to the file after the branch: a write inside the
+(docs/accelerators.md has the figures). Either way the value is written to the file after the branch: a write inside the
 branch copies the whole file (measured: 2.8 times slower). An opcode stands for a primitive and the files its operands
 come from, so that a scalar operand is never materialized as a tensor where the pattern is a usual one; for the rest
 there is an instruction that lifts.
@@ -207,7 +207,7 @@ class Machine:
         def body(i: Any, files: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             tensors, smalls = files
             smalls = jax.vmap(self._small)(programs.small[:, i], tensors, smalls)
-            rows = jnp.asarray(programs.tensor)[:, i]
+            rows: Any = programs.tensor[:, i]
             return write(tensors, rows, self._values(rows, tensors, smalls)), smalls
 
         return jax.lax.fori_loop(0, jnp.max(programs.count), body, (tensors, smalls))

@@ -165,7 +165,7 @@ class Seat:
     def __init__(self, crowd: Any, number: int) -> None:
         seat, run = number.to_bytes(SEAT), crowd.run.remote
         self.here = Method(crowd.start.remote)
-        self.start = Method(lambda folders, make: crowd.start.remote())
+        self.start = Method(lambda folders, make, has_gpu: crowd.start.remote())
         self.run = Method(lambda units: run(seat + units))  # one argument: a call is to cost what one of an actor does
 
 
@@ -181,7 +181,7 @@ class Crowded:
         processes: actors that carry them.
     """
 
-    place, needs = "this machine", "a share of a process"
+    place, needs, has_gpus = "this machine", "a share of a process", False
 
     def __init__(
         self, ray: Any, workers: int, batch: int, seconds: float, slow: float = 1.0, processes: int = 1

@@ -101,6 +101,17 @@ def test_a_grid_stays_in_order(done, depth, pessimism):
         assert all(len(values) == 1 for values in by_behaviour.values())
         assert grid.tops() == tuple(cell[0] for cell in by_cell.values())
         assert len(grid) == len(held)
+        assert grid.ranked() == by_hand(held, pessimism)
+        assert grid.ranked(2) == by_hand(held, pessimism)[:2]
+        assert grid.best() == next(iter(by_hand(held, pessimism)), None)
+
+
+def by_hand(held, pessimism):
+    """Elites by value, of each behaviour the first."""
+    found: dict[int, Elite] = {}
+    for e in sorted(held, key=lambda e: (pessimism / math.sqrt(e.count) - e.mean, e.size, e.id)):
+        found.setdefault(e.behaviour, e)
+    return list(found.values())
 
 
 @given(deeds, deeds, st.integers(1, 3), st.randoms())
@@ -117,7 +128,10 @@ def test_restore_gives_the_grid_back(before, after, depth, random):
     for candidate, deed in enumerate(after, start=len(before)):
         assert do(restored, deed, candidate) == do(grid, deed, candidate)
     assert restored.elites() == grid.elites()
+    assert restored.ranked() == grid.ranked() == by_hand(grid.elites(), 0.1)
     assert restored.take_changes() == grid.take_changes()
+    grid.clear()
+    assert (grid.ranked(), grid.best()) == ([], None)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), scores), unique_by=lambda o: o[1], max_size=40), st.integers(1, 5))

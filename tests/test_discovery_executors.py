@@ -116,10 +116,10 @@ def test_a_call_is_as_long_as_its_way_is_worth_and_no_more_than_a_share():
     assert pace.portion(int, slow, 1000, 2) == 50, "a slow worker gets less"
     assert 50 < pace.portion(int, {}, 1000, 2) < 250, "a new one what is usual"
     assert pace.portion(int, slow, 60, 2) == 30
-    assert pace.portion(int, slow, 25, 2) == 20, "less is not worth sharing"
-    assert pace.portion(int, slow, 25, 2, is_urgent=True) == 13, "but where all else waits for it"
-    assert pace.portion(int, slow, 7, 2, is_urgent=True) == 4
-    assert pace.portion(int, quick, 7, 2, is_urgent=True) == 7, "too little to share"
+    assert pace.portion(int, slow, 7, 2) == 4
+    assert pace.portion(int, quick, 7, 2) == 7, "too little to share"
+    assert pace.portion(int, slow, 250, 100) == 20, "where workers are many more is too little"
+    assert pace.portion(int, slow, 250, 100, is_urgent=True) == 4, "but where all else waits for it"
     assert pace.portion(int, quick, 1, 2) == 1
     assert pace.portion(int, quick, 10**7, 500) == 2500, "longer ones spare the driver of many workers"
     assert pace.portion(str, quick, 1000, 2) == 1, "each sort has its own time"
@@ -158,6 +158,7 @@ def test_a_worker_hangs_far_beyond_what_is_usual():
     for _ in range(5):
         pace.note(int, {}, 6.0)
     assert pace.limit(int, 2) == 1200.0
+    assert pace.limit(int, 2, 128) == pace.limit(int, 1, 128) == 128 * 600.0, "one takes as long as all it goes with"
     assert Pace(guard=7.0).limit(int, 10) == 7.0
 
 

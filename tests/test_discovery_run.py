@@ -177,6 +177,7 @@ def test_garbage_is_looked_for_as_before_when_a_run_ends(tmp_path):
     with Run.create(configuration(budget=32), tmp_path / "run") as run:
         run.execute(watch=lambda progress: seen.append(gc.get_threshold()))
         assert gc.get_threshold() == before
+    assert seen
     assert all(one[0] > before[0] and one[1:] == before[1:] for one in seen)
 
     def fail(progress):

@@ -16,13 +16,13 @@ from pydantic import ValidationError
 from small_task import RATES, linear
 
 from archive import library
-from archive.evaluation import Status
+from archive.evaluation import Evaluation, Status
 from discovery.config import Config
 from discovery.config_file import build
 from discovery.worker import EvaluateUnit, Worker
 from evaluators.domain import Request
 from evaluators.optimizers import DOMAIN, baselines
-from evaluators.optimizers import training as trains
+from evaluators.optimizers import judge as judges
 from evaluators.optimizers.baselines import SEEDS, Setting, adamw, best_rate, measure, tune, tuned
 from evaluators.optimizers.judge import CLIP, IGNORES_RATE, TOLERANCE, Judge, task_score, tolerance
 from evaluators.optimizers.options import Limits, Options, Stage
@@ -169,10 +169,13 @@ def test_replicates_differ_and_stages_are_chosen(judge):
     assert last.stage_scores == first.stage_scores[FIRM:]
 
 
+GOOD = Evaluation(Status.OK, 0.5, 2, 0, {}, {"learning_rate_tolerance": 0.5}, (0.1, 0.3, 0.5))
+
+
 @pytest.fixture
 def several(folder, monkeypatch) -> Judge:
     """As `judge`, but three programs train side by side, as on an accelerator."""
-    monkeypatch.setattr(trains, "usual_width", lambda task, capacity: 3)
+    monkeypatch.setattr(judges, "usual_width", lambda task, capacity: 3)
     return Judge(Options(tasks=TASKS, capacity=Limits(**WIDE)), folder)
 
 
@@ -214,8 +217,36 @@ def test_a_worker_judges_at_once_what_goes_together_and_finds_whose_fault_it_is(
         return whole(asked)
 
     monkeypatch.setattr(several, "evaluate_all", poisoned)
+    counted.clear()
     statuses = [one.results.evaluation.status for one in worker.run(units)]
     assert statuses == [Status.OK, Status.FAULT, Status.OK, Status.OK]
+    monkeypatch.setattr(several, "evaluate_all", whole)
+    monkeypatch.setattr(
+        worker, "_static", lambda graph: {} if graph == rule("lion") else {"state_buffers": 1, "size": 1}
+    )
+    with_gap = [one.results.evaluation for one in worker.run(units)]
+    assert [one.status for one in with_gap] == [Status.FAULT, Status.OK, Status.OK, Status.OK]
+    assert "every axis of the archive must have a value" in with_gap[0].message
+
+
+def test_of_many_that_are_judged_at_once_a_bad_one_costs_few_others_their_time(several, monkeypatch):
+    config = build({"evaluation": {"tasks": list(TASKS)}, "start": ["sgd"]})
+    worker = Worker(config, (library.text("sgd"),), "mutation", None)
+    worker.evaluator = several
+    units = [EvaluateUnit(0, number, library.text("sgd"), number, (), False) for number in range(64)]
+    calls = []
+
+    def flawed(asked):
+        calls.append(len(asked))
+        if any(request.replicate == 37 for request in asked):
+            raise RuntimeError("RESOURCE_EXHAUSTED")
+        return [replace(GOOD, replicate=request.replicate) for request in asked]
+
+    monkeypatch.setattr(several, "evaluate_all", flawed)
+    found = worker.run(units)
+    assert [one.unit for one in found] == units
+    assert [one.results.evaluation.status is Status.FAULT for one in found] == [n == 37 for n in range(64)]
+    assert len(calls) <= 2 * 6 + 2
 
 
 # --- statuses ---------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -31,14 +32,23 @@ Address = Annotated[
     ),
 ]
 
+
+def _leave_gpus(gpus_per_worker: float | None) -> float | None:
+    """Where no worker gets a GPU this process takes none either, and says so of its device."""
+    if gpus_per_worker == 0.0:
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    return gpus_per_worker
+
+
 Gpus = Annotated[
     float | None,
     typer.Option(
         "--gpus-per-worker",
         min=0.0,
         metavar="X",
-        help="GPUs that each worker gets: a share (0.25) or a whole number. Default: workers of this machine share its "
-        "GPUs, those of a cluster have none.",
+        callback=_leave_gpus,
+        help="GPUs that each worker gets: a share (0.25), a whole number, or 0 to compute on cores. Default: workers "
+        "of this machine share its GPUs, those of a cluster have none.",
     ),
 ]
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from discovery.run import Run
     from discovery.validation import Point
 
+FILLS_A_GPU = 512
+"""Candidates in a batch that fill a GPU with the default tasks."""
 VALIDATED = 25
 """Batches between two points of the validation curve of a run that is to be promoted, unless it says otherwise."""
 _POINTS = 12
@@ -63,7 +65,7 @@ def run(
       pride run configs/optimizers.yaml --budget 36h --out runs/long
       pride run optimizers --set seed=1 --set archive.depth=5 --budget 20000
       pride run optimizers --budget 1h --promote --set validation.then=stop
-      pride run optimizers --address auto --workers 100 --gpus-per-worker 1 --set islands=4
+      pride run optimizers --address auto --workers 16 --gpus-per-worker 1 --set batch=8192
     """
     from discovery.config_file import find_config, load_config
     from discovery.imports import check_imports
@@ -75,6 +77,7 @@ def run(
     folder = out or Path("runs") / f"{find_config(source).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     if promote:
         config = _for_promotion(config)
+    from discovery.device import gpus
     from discovery.run import Run
     from discovery.sources import slow_sources
     from evaluators.domain import load
@@ -83,6 +86,11 @@ def run(
     for line in slow_sources(config.start or domain.start, domain):
         remark(line)
     place = {"workers": workers or config.workers, "address": address, "gpus_per_worker": gpus_per_worker}
+    if domain.accelerated and address is None and config.batch < FILLS_A_GPU and gpus():
+        remark(
+            f"a GPU trains many programs side by side: a batch of {FILLS_A_GPU} or more fills it (--set "
+            f"batch={FILLS_A_GPU}), and the cores of this machine may be faster (--gpus-per-worker 0)"
+        )
     stopped = _search(Run.create(config, folder), folder, place)
     if stopped or not (promote and as_json):
         _finish(folder, stopped, as_json)

@@ -120,14 +120,12 @@ def make_executor(
         ValueError: no worker is asked for, Ray does not start, or no cluster is there that can be used.
     """
     if workers is not None and workers < 1:
-        raise ValueError(f"workers must be at least 1, or None for one a core, got {workers}")
+        raise ValueError(f"workers must be at least 1, or None for one a GPU or core, got {workers}")
     if gpus_per_worker is not None and (gpus_per_worker < 0.0 or (gpus_per_worker > 1.0 and gpus_per_worker % 1.0)):
         raise ValueError(
             f"gpus_per_worker must be a share from 0 to 1 or a whole number, got {gpus_per_worker:g}; round it"
         )
-    if address is not None:
-        gpus_per_worker = gpus_per_worker or 0.0
-    elif not gpus_per_worker:
+    if address is None and not gpus_per_worker and workers != 1:
         there = gpus() if gpus_per_worker is None else 0
         workers = workers or there or cores()
         gpus_per_worker = 1.0 / -(-workers // there) if there else 0.0  # a share is never of two GPUs
@@ -139,6 +137,7 @@ def make_executor(
     from discovery.executors.ray_cluster import join, start
     from discovery.executors.ray_pool import RayPool
 
+    gpus_per_worker = gpus_per_worker or 0.0
     cluster = start(workers, gpus_per_worker) if address is None else join(address, workers, gpus_per_worker)
     return RayPool(cluster, make, guard)
 

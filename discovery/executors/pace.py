@@ -7,10 +7,10 @@ CALL_SECONDS = 0.25
 """What a call should take, so that its way does not count."""
 CALL_SECONDS_A_WORKER = 0.005
 """More of it a worker where there are many: the driver spends a fifth of a millisecond on a call."""
-SHORTEST_CALL = 0.1
-"""Seconds under which work is not worth sharing,"""
-SHORTEST_URGENT_CALL = 0.02
-"""and where all else waits for it: the candidates of a small batch are bred in one place."""
+SHORTEST_CALL = 0.02
+"""Seconds under which work is not worth sharing: the candidates of a small batch are bred in one place."""
+SHORTEST_CALL_A_WORKER = 0.001
+"""More of it a worker where there are many, but for what all else waits for."""
 GATHERED = 0.5
 """Share of a call's time that a result may wait for others, where its worker has another call:"""
 LONGEST_GATHERED = 0.2
@@ -66,7 +66,7 @@ class Pace:
         if not seconds:
             return min(together, -(-waiting // workers))
         call = max(CALL_SECONDS, CALL_SECONDS_A_WORKER * workers)
-        shortest = SHORTEST_URGENT_CALL if is_urgent else SHORTEST_CALL
+        shortest = SHORTEST_CALL if is_urgent else max(SHORTEST_CALL, SHORTEST_CALL_A_WORKER * workers)
         share = max(-(-waiting // workers), round(shortest / seconds))
         return min(max(together, round(call / seconds)), share, waiting)
 
@@ -74,9 +74,9 @@ class Pace:
         """Returns the seconds that a result may wait for others."""
         return min(LONGEST_GATHERED, GATHERED * self._call)
 
-    def limit(self, sort: type, units: int) -> float:
-        """Returns the seconds after which a call of so many units hangs."""
+    def limit(self, sort: type, units: int, together: int = 1) -> float:
+        """Returns the seconds after which a call of so many units hangs; one takes as long as those it goes with."""
         if self._guard is not None:
             return self._guard
         times = self._times.get(sort)
-        return max(GUARD_FLOOR, GUARD_FACTOR * median(times) * units if times else GUARD_FIRST)
+        return max(GUARD_FLOOR, GUARD_FACTOR * median(times) * max(units, together) if times else GUARD_FIRST)

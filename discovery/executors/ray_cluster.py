@@ -83,6 +83,11 @@ class Cluster:
         """What a worker needs, in words."""
         return "a CPU" + (f" and {self._gpus:g} of a GPU" if self._gpus else "")
 
+    @property
+    def has_gpus(self) -> bool:
+        """Whether workers get a GPU, or a share of one."""
+        return self._gpus > 0.0
+
     def remarks(self) -> tuple[str, ...]:
         """Returns what a person should know of it."""
         room = self.room

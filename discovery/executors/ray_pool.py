@@ -172,6 +172,7 @@ class RayPool:
         """Ends the workers; units under way are lost."""
         self._waiting.clear()
         self._alone.clear()
+        self._records.clear()
         self._calls.clear()
         self._workers.clear()
         self._joining.clear()
@@ -201,7 +202,7 @@ class RayPool:
         for _ in range(self._wanted - there if now >= self._hire_from else 0):
             actor = self._cluster.hire(Actor)
             here = actor.here.remote()
-            self._joining[actor.start.remote(sys.path, self._make)] = actor, here
+            self._joining[actor.start.remote(sys.path, self._make, self._cluster.has_gpus)] = actor, here
         if self._workers:
             self._alone_since = now
         elif now - self._alone_since > self._nobody and not self._has_place():
@@ -223,7 +224,7 @@ class RayPool:
         if not worker.calls:
             return False
         call = worker.calls[0]
-        return now - call.began > self._pace.limit(type(call.units[0]), len(call.units))
+        return now - call.began > self._pace.limit(type(call.units[0]), len(call.units), worker.together)
 
     def _join(self, ref: Any) -> None:
         """Takes in a worker that is ready, or notes that it could not start."""
@@ -270,9 +271,12 @@ class RayPool:
             again += call.units if failed else self._fail(call, reason, is_to_blame)
             failed = True
         self._repeated += len(again)
-        suspects = [unit for unit in again if unit in self._records and self._records[unit].is_suspect]
-        self._alone.extendleft(reversed(suspects))
-        self._waiting.put_back([unit for unit in again if unit not in suspects])
+        apart: tuple[list[Any], list[Any]] = [], []
+        for unit in again:
+            record = self._records.get(unit)
+            apart[record is not None and record.is_suspect].append(unit)
+        self._waiting.put_back(apart[False])
+        self._alone.extendleft(reversed(apart[True]))
 
     def _results(self, call: _Call) -> list[_Result] | None:
         """What a call gave, if it came to its end."""

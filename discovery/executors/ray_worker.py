@@ -17,8 +17,8 @@ class Actor:
     def here(self) -> None:
         """Says that it has a place."""
 
-    def start(self, folders: list[str], make: bytes) -> tuple[str, str, int]:
-        """Makes the worker and warms it up.
+    def start(self, folders: list[str], make: bytes, has_gpu: bool) -> tuple[str, str, int]:
+        """Makes the worker and warms it up; without a GPU of its own it leaves those of its machine alone.
 
         Returns:
             Ray's id of the machine that it is on, what kind it is, and the units that go together.
@@ -27,6 +27,8 @@ class Actor:
 
         # modules lie where they do for the driver: a task in the user's folder, on a cluster in one that is shared
         sys.path.extend(folder for folder in map(os.path.abspath, folders) if folder not in sys.path)
+        if not has_gpu:
+            os.environ["JAX_PLATFORMS"] = "cpu"
         configure()
         _refuse_unwritable()
         self._worker: Works = pickle.loads(make)()

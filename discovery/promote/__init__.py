@@ -90,7 +90,8 @@ def promote(
         out: folder of the promotion; None means `<folder>-promotion`.
         library: where entries go; None means `library` in `out`.
         settings: the section `promotion` of the configuration; None means that of the run.
-        workers: processes that share the work; None means one a core, or all that a cluster has room for.
+        workers: processes that share the work; None means one a GPU, without one a core, or all that a cluster has
+            room for.
         watch: called whenever something is finished.
         address: a Ray cluster to join, `HOST:PORT` or `auto`; None works on this machine.
         gpus_per_worker: share of a GPU that each worker gets, or a whole number of them; None shares those of this

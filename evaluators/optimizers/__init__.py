@@ -73,7 +73,7 @@ def _validator(options: Options, cache: str | None) -> Evaluator:
 
     stage = Stage(name="validation", share=1.0, seeds=VALIDATION_SEEDS)
     larger = options.model_copy(update={"tasks": options.validation_tasks, "stages": (stage,)})
-    return Judge(larger, cache, replicate=VALIDATION_REPLICATE)
+    return Judge(larger, cache, replicate=VALIDATION_REPLICATE, most=VALIDATION_SEEDS)
 
 
 DOMAIN = Domain(
@@ -100,6 +100,7 @@ DOMAIN = Domain(
     start=("adamw_uncorrected",),
     inputs=("w", "g", "lr"),
     wide_evaluator=_wide_evaluator,
+    accelerated=True,
     baselines=_baselines,
     validator=_validator,
     promotion=Promotion,

@@ -15,7 +15,7 @@ from evaluators.optimizers.baselines import Baseline, Setting, adamw, best_rate,
 from evaluators.optimizers.options import Options
 from evaluators.optimizers.task import Task
 from evaluators.optimizers.tasks import load_task
-from evaluators.optimizers.training import Training, Wanted
+from evaluators.optimizers.training import MOST, Training, Wanted, usual_width
 from evaluators.statistics import CLIP
 from primitives.encode import Capacity
 from primitives.graph import Graph
@@ -45,6 +45,7 @@ class Judge:
         cache: folder for tuned baselines, or None.
         learning_rates: what programs try instead of the lanes of the tasks; the baselines keep those.
         replicate: whose baselines `warm_up` measures; those of others wait until they are asked for.
+        most: training runs side by side at most, where fewer are asked for at a time than an accelerator would take.
     """
 
     def __init__(
@@ -53,12 +54,13 @@ class Judge:
         cache: str | None = None,
         learning_rates: tuple[float, ...] | None = None,
         replicate: int = 0,
+        most: int = MOST,
     ) -> None:
         self.options, self._cache, self._first = options, cache, replicate
         capacity = Capacity(**options.capacity.model_dump())
 
         def training(task: Task) -> Training:
-            return Training(task, LIBRARY, OPTIMIZER, capacity)
+            return Training(task, LIBRARY, OPTIMIZER, capacity, width=min(most, usual_width(task, capacity)))
 
         tasks = [load_task(name) for name in options.tasks]
         if options.learning_rates is not None:
@@ -139,24 +141,26 @@ class Judge:
         judged: dict[int, Evaluation] = {}
         answers: dict[int, Any] = dict.fromkeys(range(len(requests)))
         while answers:
-            asked: dict[tuple[int, int], dict[int, Wanted]] = {}
+            asked: dict[tuple[int, int], list[tuple[int, Wanted]]] = {}
             for i, losses in answers.items():
                 try:
                     task, steps, wanted = judging[i].send(losses)
                 except StopIteration as end:
                     judged[i] = end.value
                 else:
-                    asked.setdefault((task, steps), {})[i] = wanted
+                    asked.setdefault((task, steps), []).extend((i, one) for one in wanted)
             answers = {}
-            for (task, steps), of in asked.items():
-                answers.update(zip(of, self._sweeps[task].run_all(list(of.values()), steps), strict=True))
+            for (task, steps), runs in asked.items():
+                found = self._sweeps[task].run_all([one for _, one in runs], steps)
+                for (i, _), losses in zip(runs, found, strict=True):
+                    answers.setdefault(i, []).append(losses)
         seconds = (time.perf_counter() - began) / max(1, len(requests))
         return [replace(judged[i], seconds=seconds) for i in range(len(requests))]
 
     def _judging(
         self, graph: Graph, replicate: int, thresholds: tuple[float, ...], stages: range | None
-    ) -> Generator[tuple[int, int, Wanted], np.ndarray, Evaluation]:
-        """Judges one graph: yields task, steps and the training run that it wants next, and is sent its losses."""
+    ) -> Generator[tuple[int, int, list[Wanted]], list[np.ndarray], Evaluation]:
+        """Judges one graph: yields task, steps and the training runs that it wants next, and is sent their losses."""
         try:
             programs = [run.load(graph) for run in self._sweeps]
         except ProgramError as error:
@@ -172,10 +176,11 @@ class Judge:
             for task, run in enumerate(self._sweeps):
                 budget, seeds = self.steps(task, stage), self.options.stages[stage].seeds
                 known = taken.setdefault((task, budget), [])
-                while len(known) < seeds:  # what an earlier stage has run counts
-                    finals = yield task, budget, Wanted(programs[task], replicate, len(known))
-                    known.append(finals[0])
-                    steps += budget * known[-1].size
+                wanted = [Wanted(programs[task], replicate, seed) for seed in range(len(known), seeds)]
+                if wanted:  # what an earlier stage has run counts
+                    finals = yield task, budget, wanted
+                    known += [losses[0] for losses in finals]
+                    steps += budget * len(wanted) * known[-1].size
                 losses = np.stack(known[:seeds])
                 baseline = self.baseline(task, stage, replicate)
                 best = best_rate(losses)

@@ -210,8 +210,9 @@ def start(task: Task, replicate: int, seeds: Sequence[int], steps: int) -> Start
 def trainer(
     task: Task, rule: Rule, seeds: int, rates: int, splits: Sequence[str] = ("valid",), checkpoints: int = 0
 ) -> Callable[..., Any]:
-    """Returns a function that trains all lanes of one program, to be jitted.
+    """Returns a function that trains all lanes of a program, to be jitted.
 
+    Where the rule is of programs side by side, each has a seed of its own: the axis of seeds is that of programs.
     The function takes (program, `Start`, learning rates (rates,), steps) and gives the final losses (splits, seeds,
     rates). With checkpoints it gives the losses on the first split at as many equal parts of the run besides:
     (final, (checkpoints, seeds, rates)). It stops early once no lane has finite parameters: one that is not finite
@@ -301,8 +302,8 @@ REGISTER_BYTES = 2**30
 def usual_width(task: Task, capacity: Capacity) -> int:
     """Returns the number of programs that train side by side on this process's device: one on a CPU, else a power of 2.
 
-    It hangs on task and device alone, and so do the shapes that are computed with: what trains beside a program, and
-    how many, does not change its bits.
+    It hangs on task, capacity and device alone, and so do the shapes that are computed with: what trains beside a
+    program, and how many, does not change its bits.
     """
     if jax.default_backend() == "cpu":
         return 1
