@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from archive.plain import from_json, to_json
+from archive.plain import TextError, from_json, to_json
 from primitives.program import Program
 
 
@@ -69,10 +69,13 @@ class Tasks(Mapping[str, TaskResult]):
         """Returns the results.
 
         Raises:
-            TextError: the text is damaged.
+            ValueError: the text is damaged.
         """
         if self._read is None:
-            self._read = {name: TaskResult(*result) for name, result in from_json(self.text).items()}
+            try:
+                self._read = {name: TaskResult(*result) for name, result in from_json(self.text).items()}
+            except (AttributeError, TypeError) as error:  # it is JSON, but of something else
+                raise TextError(f"no results by task: {error}") from None
         return self._read
 
     def __getitem__(self, name: str) -> TaskResult:

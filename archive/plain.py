@@ -27,4 +27,4 @@ def from_json(text: str) -> Any:
     try:
         return pydantic_core.from_json(text)
     except ValueError as error:
-        raise TextError(f"a stored text must be JSON, got {error}; restore a copy") from None
+        raise TextError(str(error)) from None

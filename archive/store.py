@@ -11,7 +11,7 @@ from archive import folder as run_folder
 from archive.elite import Elite
 from archive.evaluation import Evaluation
 from archive.folder import StoreError
-from archive.plain import from_json, to_json
+from archive.plain import TextError, from_json, to_json
 from archive.records import (
     EvaluationRow,
     MergedBatch,
@@ -197,7 +197,7 @@ class Store:
     def evaluation(self, behaviour: int, replicate: int = 0) -> Evaluation | None:
         """Returns the evaluation of a behaviour on a replicate, or None."""
         query = "SELECT * FROM evaluations WHERE behaviour = ? AND replicate = ?"
-        return next(iter(self._rows(query, behaviour, replicate, read=evaluation_from_row)), None)
+        return next(iter(self._rows(query, behaviour, replicate, read=_whole)), None)
 
     def evaluations(self, behaviour: int) -> tuple[Evaluation, ...]:
         """Returns the evaluations of a behaviour by replicate."""
@@ -229,7 +229,11 @@ class Store:
     def _rows(self, query: str, *values: int | str, read: Callable[[Any], Any] = tuple) -> list[Any]:
         """All rows, each as `read` makes it; damage shows in either."""
         with run_folder.clear_errors(self.folder):
-            return [read(row) for row in self._db.execute(query, values).fetchall()]
+            rows = self._db.execute(query, values).fetchall()
+            try:
+                return [read(row) for row in rows]
+            except (AttributeError, TypeError) as error:  # SQLite read it well, but it is something else
+                raise TextError(str(error)) from error
 
     def _stream(self, query: str, *values: int) -> Iterator[Any]:
         with run_folder.clear_errors(self.folder):
@@ -262,6 +266,13 @@ def _named(row: tuple[Any, Any]) -> tuple[Any, Any]:
 def _judged(row: EvaluationRow) -> tuple[int, Evaluation]:
     """A behaviour and an evaluation of it."""
     return row[0], evaluation_from_row(row)
+
+
+def _whole(row: EvaluationRow) -> Evaluation:
+    """An evaluation, its tasks read too."""
+    evaluation = evaluation_from_row(row)
+    len(evaluation.tasks)
+    return evaluation
 
 
 def _marks(number: int) -> str:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from archive.evaluation import Evaluation, Status
+from archive.evaluation import Evaluation, Status, Tasks
+from archive.plain import to_json
 from discovery.config import Config, drawn, options
 from discovery.executors import Finished
 from discovery.proposers import Space
@@ -267,6 +268,14 @@ class Worker:
         missing = [name for name in self._axes if isnan(descriptors.get(name, nan))]
         if evaluation.status is Status.OK and missing:
             raise ValueError(f"every axis of the archive must have a value, got none for {', '.join(missing)}")
+        try:
+            Tasks.of(evaluation.tasks)
+            to_json([dict(evaluation.descriptors), evaluation.message])
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"tasks, descriptors and message of an evaluation must be plain data, got {error}; take float() of "
+                f"numbers that arrays gave"
+            ) from None
 
 
 def failed(unit: Unit, batch: int, message: str) -> Bred | Judged:

@@ -38,7 +38,7 @@ def test_an_evaluation_travels_whole_and_its_results_as_text(found, score):
 
 
 def test_results_that_are_damaged_are_told_when_somebody_looks():
-    tasks = Tasks("[cut")
-    for look in (len, list, dict, repr):
-        with pytest.raises(TextError, match="must be JSON"):
-            look(tasks)
+    for text, told in (("[cut", "line 1 column"), ("[1]", "no results by task"), ("5", "no results by task")):
+        for look in (len, list, dict, repr):
+            with pytest.raises(TextError, match=told):
+                look(Tasks(text))

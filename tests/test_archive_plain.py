@@ -38,5 +38,5 @@ def test_tuples_come_back_as_lists_and_keys_as_text():
 
 @pytest.mark.parametrize("text", ["", "[cut", '{"a": }', "nothing", "[1] [2]"])
 def test_what_is_no_json_is_refused(text):
-    with pytest.raises(TextError, match=r"a stored text must be JSON, got .*; restore a copy"):
+    with pytest.raises(TextError, match="line 1 column"):
         from_json(text)

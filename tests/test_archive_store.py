@@ -492,6 +492,20 @@ def test_text_that_is_damaged_within_is_refused(tmp_path, table):
     gc.collect()
 
 
+@pytest.mark.parametrize(
+    "damage", ["tasks = '[cut'", "tasks = '[1]'", "stage_scores = 'null'", "descriptors = '[cut'", "program = '5'"]
+)
+def test_an_evaluation_that_is_damaged_within_is_told_to_whom_looks(tmp_path, damage):
+    with Store.create(tmp_path / "run") as store:
+        store.commit(MergedBatch(0, {}, evaluations=[(7, Evaluation(Status.OK, 0.5, 0, 0))]))
+    db = sqlite3.connect(tmp_path / "run" / "run.sqlite")
+    db.execute(f"UPDATE evaluations SET {damage}")
+    db.commit()
+    db.close()
+    with refused("damaged or cut-off one in .*run"), Store.read(tmp_path / "run") as store:
+        store.evaluation(7)
+
+
 def test_only_a_run_without_results_is_discarded(tmp_path):
     with Store.create(tmp_path / "a" / "run") as store:
         store.discard()

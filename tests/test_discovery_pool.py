@@ -29,7 +29,7 @@ class Pretence:
         workers: number of workers.
     """
 
-    place, needs, room = "nowhere", "nothing", 99
+    place, needs, room, has_gpus = "nowhere", "nothing", 99, False
 
     def __init__(self, workers: int) -> None:
         self.ray, self.wanted = self, workers
@@ -48,7 +48,7 @@ class Pretence:
 
     def hire(self, actor: type) -> Any:
         here = SimpleNamespace(remote=lambda: self._ended(None))
-        start = SimpleNamespace(remote=lambda folders, make: self._ended(("here", "of one kind", 1)))
+        start = SimpleNamespace(remote=lambda folders, make, has_gpu: self._ended(("here", "of one kind", 1)))
         return SimpleNamespace(here=here, start=start, run=SimpleNamespace(remote=self._run))
 
     def _ended(self, given: Any) -> int:

@@ -9,7 +9,7 @@ import pytest
 import toy
 from runs import Disorderly, at_random, configuration, contents, counters, execute, oldest_first
 
-from archive.evaluation import Evaluation, Status
+from archive.evaluation import Evaluation, Status, TaskResult
 from archive.store import Store
 from discovery import search as search_module
 from discovery.executors import Finished
@@ -329,6 +329,10 @@ def test_a_fault_on_a_later_replicate_leaves_the_elite_as_it_is(tmp_path, monkey
         {"descriptors": {"tolerance": float("nan")}},
         {"descriptors": {}},
         {"replicate": 77},
+        {"tasks": None},
+        {"tasks": {"bowl": TaskResult(0.5, np.float32(0.5))}},  # type: ignore[arg-type]
+        {"descriptors": {"tolerance": np.float32(0.5)}},
+        {"message": "\ud800"},
     ],
     ids=str,
 )

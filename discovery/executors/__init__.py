@@ -121,7 +121,7 @@ def make_executor(
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, or None for one a GPU or core, got {workers}")
-    if gpus_per_worker is not None and (gpus_per_worker < 0.0 or (gpus_per_worker > 1.0 and gpus_per_worker % 1.0)):
+    if gpus_per_worker is not None and not (0.0 <= gpus_per_worker <= 1.0 or gpus_per_worker % 1.0 == 0.0):
         raise ValueError(
             f"gpus_per_worker must be a share from 0 to 1 or a whole number, got {gpus_per_worker:g}; round it"
         )

@@ -198,6 +198,7 @@ def _key(run: Training) -> str:
     parts = (
         run.task.digest,
         run.task.learning_rates,
+        run.width,
         run.splits[0],
         (SETTINGS, SEEDS),
         jax.__version__,
