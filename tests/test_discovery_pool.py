@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from discovery.executors import ray_pool
 from discovery.executors.ray_pool import RayPool
 
 
@@ -155,3 +156,14 @@ def test_what_a_worker_raises_among_others_is_raised(pool, pretence):
     pretence.end(2, error=RaisedError(KeyError("a flaw")))
     with pytest.raises(KeyError, match="a flaw"):
         pool.next()
+
+
+def test_a_machine_that_goes_away_is_told_later_than_the_worker_on_it(pool, pretence, monkeypatch):
+    told = iter([True, True, False])
+    monkeypatch.setattr(pretence, "has", lambda node: next(told))
+    assert not pool._stays("here", "ActorUnavailableError: Socket closed")
+    monkeypatch.setattr(pretence, "has", lambda node: True)
+    monkeypatch.setattr(ray_pool, "_NEWS", 0.1)
+    assert pool._stays("here", "ActorUnavailableError: Socket closed"), "and it may stay"
+    monkeypatch.setattr(ray_pool.time, "sleep", lambda seconds: pytest.fail("a worker that died is no such news"))
+    assert pool._stays("here", "ActorDiedError: killed")

@@ -487,7 +487,7 @@ def test_workers_without_a_gpu_leave_those_of_their_machine_alone(pool):
         assert os.environ["JAX_PLATFORMS"] == "cpu"
 
 
-@pytest.mark.parametrize("gpus", [-1.0, 1.5])
+@pytest.mark.parametrize("gpus", [-1.0, 1.5, float("nan"), float("inf")])
 def test_shares_of_gpus_that_can_not_be_are_told(gpus):
     with refused("gpus_per_worker must be a share from 0 to 1 or a whole number, got"):
         make_executor(2, OddJobs, gpus_per_worker=gpus)

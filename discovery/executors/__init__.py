@@ -121,10 +121,9 @@ def make_executor(
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, or None for one a GPU or core, got {workers}")
-    if gpus_per_worker is not None and not (0.0 <= gpus_per_worker <= 1.0 or gpus_per_worker % 1.0 == 0.0):
-        raise ValueError(
-            f"gpus_per_worker must be a share from 0 to 1 or a whole number, got {gpus_per_worker:g}; round it"
-        )
+    share = gpus_per_worker or 0.0
+    if not (0.0 <= share <= 1.0 or (share > 1.0 and share % 1.0 == 0.0)):  # nor a NaN
+        raise ValueError(f"gpus_per_worker must be a share from 0 to 1 or a whole number, got {share:g}; round it")
     if address is None and not gpus_per_worker and workers != 1:
         there = gpus() if gpus_per_worker is None else 0
         workers = workers or there or cores()

@@ -34,6 +34,8 @@ PATIENCE = 10.0
 NOBODY = 600.0
 """Seconds after which a cluster that has no place for a single worker is an error."""
 _TICK = 1.0
+_NEWS = 3.0
+"""Seconds that the end of a machine may be told later than that of a worker on it."""
 _FAILED_STARTS = 5
 """Workers that die at their start, where none is at work, before that is an error."""
 _LONGEST_PAUSE = 60.0
@@ -259,7 +261,7 @@ class RayPool:
         # one that is only out of reach, or hangs, would keep its place
         self._ray.kill(worker.actor)
         self._lost += 1
-        is_to_blame = self._cluster.has(worker.node)  # else its machine went away
+        is_to_blame = self._stays(worker.node, reason)
         again: list[Any] = []
         failed = False  # the first call that did not come to its end is the one it was at
         for call in worker.calls:
@@ -277,6 +279,15 @@ class RayPool:
             apart[record is not None and record.is_suspect].append(unit)
         self._waiting.put_back(apart[False])
         self._alone.extendleft(reversed(apart[True]))
+
+    def _stays(self, node: str, reason: str) -> bool:
+        """Whether the machine of a lost worker is still there; Ray may know of the worker before it knows of that."""
+        until = time.monotonic() + (_NEWS if "Unavailable" in reason else 0.0)
+        while self._cluster.has(node):
+            if time.monotonic() >= until:
+                return True
+            time.sleep(0.05)
+        return False
 
     def _results(self, call: _Call) -> list[_Result] | None:
         """What a call gave, if it came to its end."""
