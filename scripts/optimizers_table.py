@@ -65,6 +65,8 @@ def measure(task_name: str, rule: str, seeds: int) -> Result:
 
 def page(found: dict[str, dict[str, Result]], seeds: int, command: str) -> str:
     machine = describe()
+    rules = {name for results in found.values() for name in results}
+    bred = sorted(name for name in rules if library.load(name).card.provenance)
     lines = [
         "# Optimizers on the tasks",
         "",
@@ -74,6 +76,11 @@ def page(found: dict[str, dict[str, Result]], seeds: int, command: str) -> str:
         "for all), and in brackets the learning rate: the one with the lowest mean validation loss, among half decades",
         f"from {WIDE[0]:g} to {WIDE[-1]:g}; `*` where it is an end of the grid. Rules are those of the library, with",
         "the constants in their texts; the schedule is a cosine. The lowest of each task is bold.",
+        *(
+            [f"Found by searches on the search tasks, so that those are no test of them: {', '.join(bred)}."]
+            if bred
+            else ()
+        ),
         "",
         f"| rule | {' | '.join(found)} |",
         f"|{' --- |' * (len(found) + 1)}",
