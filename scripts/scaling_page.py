@@ -76,8 +76,9 @@ def _slow(figures: Figures) -> list[str]:
 def _saturation(figures: Figures) -> list[str]:
     text = (
         f"Simulated workers whose evaluations sleep for {1000 * figures['evaluation']:.0f} ms, carried by one process "
-        "on the same machine as the driver (with 1,000 of them it takes as much CPU as the driver); pool, calls and store are the real ones. CPU is that of the driver for a "
-        "candidate, in brackets with that of Ray's threads in its process, which run beside it."
+        "on the same machine as the driver (with 1,000 of them it takes as much CPU as the driver); pool, calls and "
+        "store are the real ones. CPU is that of the driver for a candidate, in brackets with that of Ray's threads in "
+        "its process, which run beside it."
     )
     head = ["workers", "batch", "candidates/s", "evaluations/s", "busy (median)", "driver load", "driver's CPU (us)"]
     rows = [
