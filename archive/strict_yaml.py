@@ -1,4 +1,4 @@
-"""YAML, read strictly."""
+"""YAML, read strictly, and written so that every reader takes a text for a text."""
 
 import re
 from typing import Any
@@ -27,8 +27,15 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in known if tag not in _NUMBERS]
     for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+
+
+class Dumper(yaml.SafeDumper):
+    """Safe YAML that quotes a text which YAML 1.1 or the reader above would take for a number."""
+
+
 for _tag, _pattern in _NUMBERS.items():
-    _Loader.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), list("-+.0123456789"))
+    for _knows in (_Loader, Dumper):
+        _knows.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), list("-+.0123456789"))
 
 
 def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -43,6 +50,11 @@ def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _unique_mapping)
+
+
+def write_yaml(data: Any) -> str:
+    """Returns plain data as YAML, keys in their order."""
+    return yaml.dump(data, Dumper=Dumper, sort_keys=False, width=120)
 
 
 def read_yaml(text: str, where: str) -> Any:

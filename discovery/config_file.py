@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel
 
+from archive.strict_yaml import write_yaml
 from discovery import proposers, strategies
 from discovery.config import Config, options, promotion
 from discovery.settings import commented, override, read_yaml, validate
@@ -138,7 +138,7 @@ def shipped_configs() -> dict[str, Path]:
 
 def dump(config: Config) -> str:
     """Returns a configuration as YAML that `load_config` reads back to an equal one."""
-    return yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False, width=120)
+    return write_yaml(config.model_dump(mode="json", by_alias=True))
 
 
 def describe(domain: str = "optimizers") -> str:

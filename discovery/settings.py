@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from archive.strict_yaml import read_yaml
+from archive.strict_yaml import Dumper, read_yaml
 from primitives.names import nearest
 
 
@@ -253,7 +253,7 @@ class _Flow:
         self.value = value
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(Dumper):
     def represent_flow(self, data: _Flow) -> yaml.Node:
         node = self.represent_data(data.value)
         if isinstance(node, yaml.CollectionNode):
