@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from archive.strict_yaml import write_yaml
+from archive.strict_yaml import read_yaml, write_yaml
 from discovery import proposers, strategies
 from discovery.config import Config, options, promotion
-from discovery.settings import commented, override, read_yaml, validate
+from discovery.settings import commented, override, validate
 from evaluators.domain import Domain, load
 from primitives.names import nearest
 

@@ -81,13 +81,13 @@ class Simulated:
         sleeps: whether it sleeps that long.
     """
 
+    together = 1
+
     def __init__(self, batch: int, seconds: float, sleeps: bool = False) -> None:
         self._batch, self._seconds, self._sleeps = batch, seconds, sleeps
 
     def warm_up(self) -> None:
         """Has nothing to warm."""
-
-    together = 1
 
     def run(self, units: Sequence[Unit]) -> list[Finished]:
         """Works off units."""

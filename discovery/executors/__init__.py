@@ -136,8 +136,8 @@ def make_executor(
     from discovery.executors.ray_cluster import join, start
     from discovery.executors.ray_pool import RayPool
 
-    gpus_per_worker = gpus_per_worker or 0.0
-    cluster = start(workers, gpus_per_worker) if address is None else join(address, workers, gpus_per_worker)
+    share = gpus_per_worker or 0.0
+    cluster = start(workers, share) if address is None else join(address, workers, share)
     return RayPool(cluster, make, guard)
 
 

@@ -56,14 +56,14 @@ class PromotionWorker:
         cache: folder for what evaluators keep between runs, or None.
     """
 
+    together = 1
+
     def __init__(self, config: Config, settings: Promotion, cache: str | None) -> None:
         self.config, self.settings, self._cache = config, settings, cache
         self.domain = load(config.domain)
         self._final = len(self.domain.stages(options(config))) - 1
         self._evaluator: Evaluator | None = None
         self._trials = lru_cache(maxsize=4)(self._make_trials)
-
-    together = 1
 
     def warm_up(self) -> None:
         """Nothing: a resumed promotion may need little of what there is to compile."""
