@@ -236,7 +236,7 @@ class Config(Section):
     archive: Archive = setting(Archive(), "The MAP-Elites grid: the best programs of every sort")
     cache: Cache = setting(Cache(), "What counts as known: no behaviour is evaluated twice")
     reevaluate: float = setting(
-        0.05, "share of the evaluations that elites get again, on new replicates", unit="share", ge=0.0, le=0.9
+        0.02, "share of the evaluations that elites get again, on new replicates", unit="share", ge=0.0, le=0.9
     )
     replicates: int = setting(
         8, "replicates that the fitness of an elite is averaged over, at most", unit="replicates", ge=1, le=1_000

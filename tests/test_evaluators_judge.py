@@ -527,9 +527,9 @@ def test_nothing_is_compiled_after_the_warm_up_though_all_baselines_are_known(tm
 def test_baselines_are_shown_by_task_and_stage(tunings, tmp_path):
     shown = Judge(Options(tasks=TASKS), str(tmp_path)).baselines()
     assert list(shown) == [
-        f"{task}/{stage}" for task in ("linear", "regression") for stage in ("short", "full", "firm")
+        f"{task}/{stage}" for task in ("linear", "regression") for stage in ("glance", "short", "full", "firm")
     ]
-    assert shown["linear/short"] == {"steps": 5, "loss": 0.5, "learning_rate": RATES[0], **asdict(KNOWN)}
+    assert shown["linear/full"] == {"steps": 20, "loss": 0.5, "learning_rate": RATES[0], **asdict(KNOWN)}
     assert tunings == ["linear", "regression"]
 
 

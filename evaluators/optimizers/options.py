@@ -80,7 +80,8 @@ class Options(BaseModel):
     )
     stages: tuple[Stage, ...] = Field(
         default=(
-            Stage(name="short", share=0.25),
+            Stage(name="glance", share=0.1),
+            Stage(name="short", share=0.3),
             Stage(name="full", share=1.0),
             Stage(name="firm", share=1.0, seeds=3),
         ),
