@@ -30,9 +30,17 @@ _Loader.yaml_implicit_resolvers = {
 
 
 class Dumper(yaml.SafeDumper):
-    """Safe YAML that quotes a text which YAML 1.1 or the reader above would take for a number."""
+    """Safe YAML that quotes a text which YAML 1.1 or the reader above would take for a number.
+
+    Texts of several lines are written as they are.
+    """
 
 
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+Dumper.add_representer(str, _represent_text)
 for _tag, _pattern in _NUMBERS.items():
     for _knows in (_Loader, Dumper):
         _knows.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), list("-+.0123456789"))
@@ -54,7 +62,7 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _unique_mapping)
 
 def write_yaml(data: Any) -> str:
     """Returns plain data as YAML, keys in their order."""
-    return yaml.dump(data, Dumper=Dumper, sort_keys=False, width=120)
+    return yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def read_yaml(text: str, where: str) -> Any:

@@ -19,7 +19,7 @@ class Strategy(Section):
 
     name: str = setting(
         "map_elites",
-        "map_elites, regularized_evolution, random, constants, or package.module:NAME",
+        "map_elites, front, regularized_evolution, random, constants, or package.module:NAME",
     )
     tournament: int = setting(
         4,
@@ -236,7 +236,7 @@ class Config(Section):
     archive: Archive = setting(Archive(), "The MAP-Elites grid: the best programs of every sort")
     cache: Cache = setting(Cache(), "What counts as known: no behaviour is evaluated twice")
     reevaluate: float = setting(
-        0.02, "share of the evaluations that elites get again, on new replicates", unit="share", ge=0.0, le=0.9
+        0.05, "share of the evaluations that elites get again, on new replicates", unit="share", ge=0.0, le=0.9
     )
     replicates: int = setting(
         8, "replicates that the fitness of an elite is averaged over, at most", unit="replicates", ge=1, le=1_000
@@ -255,7 +255,7 @@ class Config(Section):
         Validation(),
         "Judges the best so far on larger tasks that breeding never sees, to tell when the search overfits",
     )
-    evaluation: dict[str, Any] = setting({}, "The domain's own settings: tasks, stages, seeds, learning rates")
+    evaluation: dict[str, Any] = setting({}, "The domain's own settings: tasks, stages and their seeds, learning rates")
     promotion: dict[str, Any] = setting(
         {},
         "The domain's own settings of `pride promote`: stages, held-out tasks, baselines, gate; no part of the search",

@@ -14,6 +14,7 @@ would show there too, whatever the allocators do.
 import ctypes
 import gc
 import os
+import platform
 import sys
 import tempfile
 import threading
@@ -125,7 +126,7 @@ def page(found: dict[str, Any], command: str) -> str:
     machine = describe()
     rows = "\n".join(f"| {name} | {value} |" for name, value in found.items())
     return (
-        f"# Memory\n\n`{command}`, {time.strftime('%Y-%m-%d')}, {machine['processor']}, {machine['platform']}.\n"
+        f"# Memory\n\n`{command}`, {time.strftime('%Y-%m-%d')}, {machine['processor']}, {platform.system()}.\n"
         "\nA search in one process with next to no training (one learning rate, one step of each task), so that all\n"
         "that could grow is at work and only time is saved. Scores are noise there and the search drifts, so it meets\n"
         "more new behaviours than a real one: cache and store grow faster.\n"

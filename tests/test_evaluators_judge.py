@@ -39,6 +39,7 @@ from primitives.text import parse
 TASKS = ("small_task:linear", "small_task:regression")
 STEPS = 20
 SHORT, FULL, FIRM = range(3)
+STAGES = (Stage(name="short", share=0.25), Stage(name="full", share=1.0), Stage(name="firm", share=1.0, seeds=3))
 
 finite = st.floats(2.0**-126, 2.0**127)  # losses are float32
 rows = arrays(
@@ -69,7 +70,7 @@ def folder(tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def judge(folder) -> Judge:
     """Stages: 5 steps, 20 steps, 20 steps on three seeds."""
-    return Judge(Options(tasks=TASKS), folder)
+    return Judge(Options(tasks=TASKS, stages=STAGES), folder)
 
 
 @functools.cache
@@ -176,7 +177,7 @@ GOOD = Evaluation(Status.OK, 0.5, 2, 0, {}, {"learning_rate_tolerance": 0.5}, (0
 def several(folder, monkeypatch) -> Judge:
     """As `judge`, but three programs train side by side, as on an accelerator."""
     monkeypatch.setattr(judges, "usual_width", lambda task, capacity: 3)
-    return Judge(Options(tasks=TASKS, capacity=Limits(**WIDE)), folder)
+    return Judge(Options(tasks=TASKS, stages=STAGES, capacity=Limits(**WIDE)), folder)
 
 
 def test_programs_that_are_judged_at_once_come_out_as_one_by_one(several):
@@ -369,7 +370,7 @@ def test_other_learning_rates_leave_the_baseline_and_the_descriptor(judge, folde
     """A text with a scale of its own finds its learning rate; the share counts the task's own lanes only."""
     scaled = graph_of("def train(g, lr):\n    a = lr * 0.001\n    update = g * a\n    return update\n")
     rates = (*RATES, *(1000 * rate for rate in RATES))
-    wide = Judge(Options(tasks=TASKS[:1]), folder, learning_rates=rates)
+    wide = Judge(Options(tasks=TASKS[:1], stages=STAGES), folder, learning_rates=rates)
     found, narrow, plain = wide.evaluate(scaled, 0), judge.evaluate(scaled, 0), judge.evaluate(rule("sgd"), 0)
     result, before, own = (one.tasks["linear"] for one in (found, narrow, plain))
     assert result.baseline_loss == before.baseline_loss
@@ -459,12 +460,13 @@ def test_other_settings_and_code_never_meet_old_figures(tunings, tmp_path, monke
 
 def test_the_code_is_all_that_losses_depend_on(monkeypatch):
     """A change of the source of what trains gives another key."""
+    from evaluators.optimizers import rules
     from evaluators.optimizers import training as trains
     from primitives import encode, interpreter, reference
     from primitives.ops import arithmetic, elementary, reductions
 
     real, before = baselines.inspect.getsource, baselines._code.__wrapped__()
-    for module in (trains, interpreter, encode, reference, arithmetic, elementary, reductions):
+    for module in (trains, rules, interpreter, encode, reference, arithmetic, elementary, reductions):
         monkeypatch.setattr(baselines.inspect, "getsource", lambda o, module=module: real(o) + "#" * (o is module))
         assert baselines._code.__wrapped__() != before, module
     monkeypatch.setattr(baselines.inspect, "getsource", real)
@@ -525,11 +527,11 @@ def test_nothing_is_compiled_after_the_warm_up_though_all_baselines_are_known(tm
 
 
 def test_baselines_are_shown_by_task_and_stage(tunings, tmp_path):
-    shown = Judge(Options(tasks=TASKS), str(tmp_path)).baselines()
+    shown = Judge(Options(tasks=TASKS, stages=STAGES), str(tmp_path)).baselines()
     assert list(shown) == [
-        f"{task}/{stage}" for task in ("linear", "regression") for stage in ("glance", "short", "full", "firm")
+        f"{task}/{stage}" for task in ("linear", "regression") for stage in ("short", "full", "firm")
     ]
-    assert shown["linear/full"] == {"steps": 20, "loss": 0.5, "learning_rate": RATES[0], **asdict(KNOWN)}
+    assert shown["linear/short"] == {"steps": 5, "loss": 0.5, "learning_rate": RATES[0], **asdict(KNOWN)}
     assert tunings == ["linear", "regression"]
 
 

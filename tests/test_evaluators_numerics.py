@@ -17,13 +17,13 @@ from evaluators.numerics import DOMAIN, textbook
 from evaluators.numerics import double_double as dd
 from evaluators.numerics.fit import Code, least_squares, polished
 from evaluators.numerics.float32 import UNIT, error32, rounded, sample32
+from evaluators.numerics.formula import OPERATIONS, Formula
 from evaluators.numerics.judge import Judge
 from evaluators.numerics.minimax import exact_residuals, exact_slopes, extrema, minimax
 from evaluators.numerics.options import Options
 from evaluators.numerics.scaling import weights
 from evaluators.numerics.structure import FUNCTION, program_of, read
 from evaluators.numerics.targets import TARGETS, sample, target_of
-from evaluators.numerics.terms import OPERATIONS, Formula
 from evaluators.numerics.verify import evaluate
 from primitives.layout import Layout
 from primitives.reference import step

@@ -6,8 +6,7 @@ authors' code.
 
 from itertools import chain, count
 
-import yaml
-
+from archive.strict_yaml import write_yaml
 from primitives.card import Card
 from primitives.program import COPY, Program, ProgramError, Statement
 
@@ -116,15 +115,4 @@ def cautious_card(card: Card) -> str:
         "advice": card.advice,
     }
     kept = {key: value for key, value in found.items() if value not in (None, "", {})}
-    return yaml.dump(kept, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as they are."""
-
-
-def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Dumper.add_representer(str, _write_text)
+    return write_yaml(kept)

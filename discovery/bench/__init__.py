@@ -1,4 +1,4 @@
-"""Benchmark: throughput on this machine beside its floor, in two to three minutes."""
+"""Benchmark: throughput on this machine beside its floor, in two to five minutes."""
 
 import os
 import tempfile

@@ -22,8 +22,9 @@ from evaluators.domain import load
 from evaluators.forms import canonical_graph
 from evaluators.optimizers.judge import Judge
 from evaluators.optimizers.options import Options
+from evaluators.optimizers.rules import Carry
 from evaluators.optimizers.task import Task
-from evaluators.optimizers.training import Carry, Start, Training, start, trainer
+from evaluators.optimizers.training import Start, Training, start, trainer
 from primitives.graph import Graph
 
 State = tuple[jax.Array, ...]
@@ -35,7 +36,7 @@ EPSILON = 1e-8
 
 @dataclass(frozen=True)
 class ByHand:
-    """A rule of `evaluators.optimizers.training` written in JAX.
+    """A `Rule` (`evaluators.optimizers.rules`) written in JAX.
 
     Args:
         buffers: number of state variables, zero at the start.

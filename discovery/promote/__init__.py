@@ -1,7 +1,6 @@
 """Promotion: from the elites of a run to entries of a library.
 
-    from discovery.executors import make_executor
-from discovery.promote import promote
+    from discovery.promote import promote
     report = promote("runs/mine")
 
 A promotion has a folder of its own; the run is only read. All that was measured is in its ledger, so one that was

@@ -7,9 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import yaml
-
 from archive import library
+from archive.strict_yaml import write_yaml
 from discovery.promote.finals import name_of
 from discovery.promote.funnel import Candidate
 from evaluators.optimizers.contenders import DECAY
@@ -180,7 +179,7 @@ def write(candidates: Sequence[Candidate], report: Mapping[str, Any], out: Path,
         name, there = _place(one, folder)
         path = out / "rules" / f"{name}.py"
         if there is None:
-            card = yaml.safe_dump(card_of(one, report), sort_keys=False, allow_unicode=True, width=116)
+            card = write_yaml(card_of(one, report))
             card = card.replace("\\", r"\\").replace('"""', r"\"\"\"")  # a folder may be called anything
             replace_file(path, f'"""\n{card}"""\n\n\n{with_decay(one.contender).text}')
             entry = library.add(path, folder, name)

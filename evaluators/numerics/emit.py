@@ -10,10 +10,10 @@ import numpy as np
 from evaluators.numerics import textbook
 from evaluators.numerics.fit import Code
 from evaluators.numerics.float32 import UNIT, error32, sample32
+from evaluators.numerics.formula import Formula
 from evaluators.numerics.options import Options
 from evaluators.numerics.structure import FUNCTION, program_of, read
 from evaluators.numerics.targets import Target, chebyshev, context, target_of
-from evaluators.numerics.terms import Formula
 from evaluators.numerics.verify import METHOD, verify
 from primitives.graph import check
 from primitives.layout import Layout

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.numerics.terms import OPERATIONS, Structure
+from evaluators.numerics.formula import OPERATIONS, Structure
 
 _DAMPING = 1e-2
 """Damping at the start."""

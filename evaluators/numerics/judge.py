@@ -10,12 +10,12 @@ from archive.evaluation import Evaluation, Status, TaskResult
 from evaluators.numerics import textbook
 from evaluators.numerics.fit import Code, least_squares, polished
 from evaluators.numerics.float32 import UNIT, Sample32, rounded, sample32
+from evaluators.numerics.formula import Formula, Structure
 from evaluators.numerics.minimax import Fitted, minimax
 from evaluators.numerics.options import Options, Stage
 from evaluators.numerics.scaling import weights
 from evaluators.numerics.structure import FUNCTION, program_of, read
 from evaluators.numerics.targets import DIGITS, Exact, sample, target_of
-from evaluators.numerics.terms import Formula, Structure
 from evaluators.numerics.verify import find_poles
 from primitives.draws import generator
 from primitives.graph import Graph, check

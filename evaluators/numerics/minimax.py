@@ -22,7 +22,7 @@ import numpy as np
 
 from evaluators.numerics import double_double as dd
 from evaluators.numerics.fit import Code, descend
-from evaluators.numerics.terms import OPERATIONS, Structure
+from evaluators.numerics.formula import OPERATIONS, Structure
 
 _PRIMITIVES = {
     "add": dd.add,
@@ -147,12 +147,8 @@ def _newton(structure: Structure, constants: dd.Pair, sample: Any, steps: int) -
         if interpolations > _INTERPOLATIONS or not count:
             break
         at = nodes if places is None else places
-        high, low = exact_slopes(structure, constants, sample, at)
-        if places is not None:
-            signs = np.where(np.arange(count + 1) % 2, 1.0, -1.0)
-            high, low = np.column_stack((high, signs)), np.column_stack((low, np.zeros(count + 1)))
-        change = dd.solve((high, low), (-held[at], np.zeros(len(at))))
-        constants = dd.add(constants, (change[0][:count], change[1][:count]))
+        slopes = exact_slopes(structure, constants, sample, at)
+        constants = dd.add(constants, exchange((held[at], np.zeros(len(at))), slopes))
         held = exact_residuals(structure, constants, sample)
         found, before = largest(held), error
         if found < error:
@@ -162,6 +158,21 @@ def _newton(structure: Structure, constants: dd.Pair, sample: Any, steps: int) -
         if not found < np.inf:
             break
     return best, error, False
+
+
+def exchange(residuals: dd.Pair, slopes: dd.Pair) -> dd.Pair:
+    """Returns the change of p constants that, to first order, puts residuals at 0 or, one more, at equal heights.
+
+    Args:
+        residuals: p of them, or p + 1 of alternating sign.
+        slopes: their derivatives (points, p).
+    """
+    points, count = slopes[0].shape
+    if points > count:
+        signs = np.where(np.arange(points) % 2, 1.0, -1.0)
+        slopes = np.column_stack((slopes[0], signs)), np.column_stack((slopes[1], np.zeros(points)))
+    high, low = dd.solve(slopes, (-residuals[0], -residuals[1]))
+    return high[:count], low[:count]
 
 
 def minimax(structure: Structure, code: Code, start: np.ndarray, sample: Any, steps: int) -> Fitted:

@@ -8,7 +8,7 @@ f(x / s; c) = f(x; c') with c'_j = s^(e_j) c_j, where values have dimensions d w
 
 import numpy as np
 
-from evaluators.numerics.terms import OPERATIONS, Structure
+from evaluators.numerics.formula import OPERATIONS, Structure
 
 _INCONSISTENT = 1e-9
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from evaluators.numerics.terms import OPERATIONS, Formula, Terms, X
+from evaluators.numerics.formula import OPERATIONS, Formula
+from evaluators.numerics.terms import Terms, X
 from primitives.graph import Graph
 from primitives.kinds import TENSOR
 from primitives.program import COPY, Program, Signature, Statement

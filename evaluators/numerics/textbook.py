@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evaluators.numerics import double_double as dd
-from evaluators.numerics.minimax import extrema, largest, level
+from evaluators.numerics.minimax import exchange, extrema, largest, level
 from evaluators.numerics.targets import Exact, Target, sample
 
 LARGEST = 6
@@ -166,11 +166,7 @@ def _exchanged(data: Exact, exact: list[dd.Pair], m: int, n: int) -> float:
             break
         over = dd.divide(taken(w, places), taken(q, places))
         against = dd.multiply(over, taken(y, places))
-        slopes = columns(places, over, (-against[0], -against[1]))
-        signs = np.where(np.arange(count + 1) % 2, 1.0, -1.0)
-        rows = np.column_stack((slopes[0], signs)), np.column_stack((slopes[1], np.zeros(count + 1)))
-        change = dd.solve(rows, (-r[0][places], -r[1][places]))
-        c = dd.add(c, (change[0][:count], change[1][:count]))
+        c = dd.add(c, exchange(taken(r, places), columns(places, over, (-against[0], -against[1]))))
     return best
 
 

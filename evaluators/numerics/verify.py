@@ -1,10 +1,10 @@
 """Verification of an approximation apart from its fit: in mpmath at 50 digits, from the program's own operations.
 
-The largest error is looked for on a dense grid, near the ends, and by a golden section around every local maximum.
-Zeros of divisors are found and not stepped over: interval arithmetic on pieces of the interval shows that no divisor
-vanishes on them; pieces where it can't are halved until they are tiny, and there the zero is found. Where the
-program's value stays finite through it (x / (a + b / x) at 0) it is a hole that continuity fills; where it does not,
-it is a pole.
+The largest error is looked for on a dense grid, near the ends, and by a golden section around every local maximum above
+half of the largest. Zeros of divisors are found and not stepped over: interval arithmetic on pieces of the interval
+shows that no divisor vanishes on them; pieces where it can't are halved until they are tiny, and there the zero is
+found. Where the program's value stays finite through it (x / (a + b / x) at 0) it is a hole that continuity fills;
+where it does not, it is a pole.
 
 References:
     Moore 1966, Interval Analysis.
@@ -58,8 +58,8 @@ class Verified(NamedTuple):
 
 
 METHOD = (
-    f"mpmath at {DIGITS} digits, {POINTS:,} points and a golden section at each local maximum; interval arithmetic "
-    f"on the divisors"
+    f"mpmath at {DIGITS} digits, {POINTS:,} points and a golden section at each local maximum above half of the "
+    f"largest; interval arithmetic on the divisors"
 )
 """How, in words."""
 

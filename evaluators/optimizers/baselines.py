@@ -25,7 +25,7 @@ from types import ModuleType
 import jax
 import numpy as np
 
-from evaluators.optimizers import training
+from evaluators.optimizers import rules, training
 from evaluators.optimizers.training import Training, Wanted
 from evaluators.processor import processor
 from primitives import encode, interpreter, reference
@@ -211,7 +211,7 @@ def _key(run: Training) -> str:
 
 @cache
 def _code() -> str:
-    modules: list[ModuleType] = [training, interpreter, encode, reference]
+    modules: list[ModuleType] = [training, rules, interpreter, encode, reference]
     modules += [inspect.getmodule(LIBRARY[name].fn) for name in LIBRARY]  # type: ignore[list-item]
     sources = {module.__name__: inspect.getsource(module) for module in modules}
     text = "".join(sources[name] for name in sorted(sources))

@@ -80,8 +80,7 @@ class Options(BaseModel):
     )
     stages: tuple[Stage, ...] = Field(
         default=(
-            Stage(name="glance", share=0.1),
-            Stage(name="short", share=0.3),
+            Stage(name="short", share=0.25),
             Stage(name="full", share=1.0),
             Stage(name="firm", share=1.0, seeds=3),
         ),

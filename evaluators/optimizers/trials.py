@@ -17,9 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from evaluators.optimizers.rules import Carry, Compiled
 from evaluators.optimizers.task import Task
 from evaluators.optimizers.tasks import load_task
-from evaluators.optimizers.training import Carry, Compiled, start, trainer
+from evaluators.optimizers.training import start, trainer
 from primitives.graph import Graph, check
 from primitives.ops import LIBRARY
 from primitives.program import OPTIMIZER, Program, constant_of, with_open
