@@ -37,7 +37,8 @@ class Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    style = '"' if "\x85" in text else "|" if "\n" in text else None  # a raw \x85 would be read as a line's end
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 Dumper.add_representer(str, _represent_text)
@@ -76,7 +77,7 @@ def read_yaml(text: str, where: str) -> Any:
         ValueError: it is no YAML; the text names the line.
     """
     if len(text) > MAX_CHARACTERS:
-        raise ValueError(f"{where}: a configuration has at most {MAX_CHARACTERS} characters, got {len(text)}")
+        raise ValueError(f"{where}: YAML must have at most {MAX_CHARACTERS} characters, got {len(text)}")
     try:
         data = yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
@@ -97,8 +98,6 @@ def _refuse_bomb(data: Any, where: str) -> None:
         one = waiting.pop()
         seen += 1
         if seen > MAX_VALUES:
-            raise ValueError(
-                f"{where}: a configuration has at most {MAX_VALUES:,} values, got more; unfold its aliases"
-            )
+            raise ValueError(f"{where}: YAML must have at most {MAX_VALUES:,} values, got more; unfold its aliases")
         if isinstance(one, dict | list):
             waiting.extend(one.values() if isinstance(one, dict) else one)

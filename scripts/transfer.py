@@ -26,9 +26,9 @@ from evaluators.domain import load
 from evaluators.forms import canonical_graph, canonical_text
 from evaluators.optimizers import WIDE
 from evaluators.optimizers.baselines import adamw, best_rate
-from evaluators.optimizers.rules import Carry, Interpreted
+from evaluators.optimizers.rules import Carry, Interpreted, interpreter
 from evaluators.optimizers.tasks import load_task
-from evaluators.optimizers.training import interpreter, start, trainer
+from evaluators.optimizers.training import start, trainer
 from primitives.encode import Capacity
 from primitives.graph import Graph
 

@@ -20,6 +20,7 @@ plain = st.recursive(
 @example(
     ["  two\n  lines", "a \nb", "a\r\nb", "a\n\n\n", "\n", "#\n- a", "\ta\nb", "---\n...", "a\u2028b\n", "\ufeff\n"]
 )
+@example(["\x85", "a\x85b", "a\x85b\nc", {"a\x85b": 1}])
 def test_what_is_written_is_read_again(data):
     assert read_yaml(write_yaml(data), "here") == data
 

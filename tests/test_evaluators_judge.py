@@ -26,8 +26,9 @@ from evaluators.optimizers import judge as judges
 from evaluators.optimizers.baselines import SEEDS, Setting, adamw, best_rate, measure, tune, tuned
 from evaluators.optimizers.judge import CLIP, IGNORES_RATE, TOLERANCE, Judge, task_score, tolerance
 from evaluators.optimizers.options import Limits, Options, Stage
+from evaluators.optimizers.rules import interpreter
 from evaluators.optimizers.task import LEARNING_RATES
-from evaluators.optimizers.training import Training, interpreter
+from evaluators.optimizers.training import Training
 from primitives.encode import Capacity
 from primitives.graph import Graph, check
 from primitives.interpreter import Machine

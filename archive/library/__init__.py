@@ -11,7 +11,6 @@ that is given, then in the one that comes with Pride (`rules`).
 
 import ast
 import copyreg
-import json
 import linecache
 import os
 import sys
@@ -26,7 +25,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from archive.library.card import read_card
+from archive.library.card import read_card, write_card
 from archive.library.cautious import PREFIX, cautious, cautious_card
 from archive.strict_yaml import read_yaml
 from primitives.card import Card, HyperParameter
@@ -249,7 +248,7 @@ def _cautious(base: Entry) -> Entry:
     path = base.folder / f"{PREFIX}{base.card.name}.py"
     try:
         program = render(cautious(base.program, decays), LIBRARY)
-        return _entry(f'"""\n{cautious_card(plain(base.card))}"""\n\n\n{program}', path)
+        return _entry(write_card(cautious_card(plain(base.card)), program), path)
     except ValueError as problem:
         raise type(problem)(f"{path.stem}: {problem}") from None
 
@@ -306,8 +305,8 @@ def add(source: Path, folder: str | os.PathLike[str], name: str | None = None) -
     try:
         content = read_text(source)
         if ast.get_docstring(tree(content)) is None:
-            title, summary = json.dumps(name[:40]), json.dumps(f"an update rule of {source.name}"[:60])
-            content = f'"""\ntitle: {title}\nsummary: {summary}\n"""\n\n\n{content.strip()}\n'
+            card = {"title": name[:40], "summary": f"an update rule of {source.name}"[:60]}
+            content = write_card(card, f"{content.strip()}\n")
         entry = _entry(content, place / f"{name}.py")
     except ProgramError as problem:
         raise ProgramError(f"{source}: {problem}") from None

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from archive.strict_yaml import read_yaml
+from archive.strict_yaml import read_yaml, write_yaml
 from primitives.card import LEARNING_RATE, TEXTS, Card, HyperParameter, Interval
 from primitives.names import nearest
 from primitives.program import Program, constant_of
@@ -58,6 +58,12 @@ def read_card(content: str, name: str, program: Program) -> Card:
             if key in TEXTS
         },
     )
+
+
+def write_card(card: Mapping[str, Any], program: str) -> str:
+    """Returns the text of a rule's file: its card, as YAML in the docstring, then the program."""
+    text = write_yaml(card).replace("\\", r"\\").replace('"""', r"\"\"\"")
+    return f'"""\n{text}"""\n\n\n{program}'
 
 
 def _yaml(docstring: str | None) -> Any:

@@ -5,8 +5,8 @@ authors' code.
 """
 
 from itertools import chain, count
+from typing import Any
 
-from archive.strict_yaml import write_yaml
 from primitives.card import Card
 from primitives.program import COPY, Program, ProgramError, Statement
 
@@ -101,8 +101,8 @@ def _unused(name: str, used: set[str]) -> str:
     return next(one for one in chain((name,), (f"{name}_{k}" for k in count(2))) if one not in used)
 
 
-def cautious_card(card: Card) -> str:
-    """Returns the card of a cautious rule, as YAML."""
+def cautious_card(card: Card) -> dict[str, Any]:
+    """Returns the card of a cautious rule, as its YAML says it."""
     step = "u, the step without weight decay" if any(p.name == _DECAY for p in card.hyperparameters) else "u, the step"
     added = f"Of {step}, only the entries where u g > 0, times 1 / max(their share of the tensor, 0.001)."
     found = {
@@ -114,5 +114,4 @@ def cautious_card(card: Card) -> str:
         "source": "; ".join(text for text in (card.source, _SOURCE) if text),
         "advice": card.advice,
     }
-    kept = {key: value for key, value in found.items() if value not in (None, "", {})}
-    return write_yaml(kept)
+    return {key: value for key, value in found.items() if value not in (None, "", {})}

@@ -10,7 +10,7 @@ FIGURES = {
     "warmup_seconds_again": "warm-up of the second start (s)",
     "compiled_seconds": "a program on all tasks, one seed, compiled for itself and run (s)",
     "branching_seconds": "the same interpreted one by one, by branches as on a CPU (s)",
-    "interpreted_seconds": "the same interpreted (s)",
+    "interpreted_seconds": "the same interpreted, its share of the time where programs go side by side (s)",
     "speedup_over_compiling": "speed-up over compiling each program",
     "breed_microseconds": "proposal, check, structural and canonical key (microseconds a candidate)",
     "fingerprint_microseconds": "fingerprint (microseconds)",
@@ -41,9 +41,10 @@ def markdown(found: Mapping[str, Any]) -> str:
     rows = [[text, shown(found[name])] for name, text in FIGURES.items() if name in found]
     return "\n".join(
         [
-            "# Performance",
+            f"# Performance{' on a GPU' if widths[-1] > 1 else ''}",
             "",
-            f"`pride bench`, {found['date']}, {found['bench_seconds']:.0f} s. {machine}{core}",
+            f"`pride bench`, {found['date']}, {found['bench_seconds']:.0f} s, commit {found['commit']}.",
+            f"{machine}{core}",
             "",
             "## Interpreter against its floor",
             "",

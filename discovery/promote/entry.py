@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from archive import library
-from archive.strict_yaml import write_yaml
+from archive.library.card import write_card
 from discovery.promote.finals import name_of
 from discovery.promote.funnel import Candidate
 from evaluators.optimizers.contenders import DECAY
@@ -179,9 +179,7 @@ def write(candidates: Sequence[Candidate], report: Mapping[str, Any], out: Path,
         name, there = _place(one, folder)
         path = out / "rules" / f"{name}.py"
         if there is None:
-            card = write_yaml(card_of(one, report))
-            card = card.replace("\\", r"\\").replace('"""', r"\"\"\"")  # a folder may be called anything
-            replace_file(path, f'"""\n{card}"""\n\n\n{with_decay(one.contender).text}')
+            replace_file(path, write_card(card_of(one, report), with_decay(one.contender).text))
             entry = library.add(path, folder, name)
         else:
             replace_file(path, there.text)

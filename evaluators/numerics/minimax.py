@@ -114,6 +114,28 @@ def exact_slopes(structure: Structure, constants: dd.Pair, sample: Any, at: Any)
     return high.T, low.T
 
 
+def exact_exchange(residuals: dd.Pair, slopes: dd.Pair) -> dd.Pair:
+    """Returns the change of p constants after which, to first order, residuals at p points are 0.
+
+    At p + 1 points, where residuals have alternating signs, they are equally large after it.
+
+    Args:
+        residuals: residuals (points,).
+        slopes: their derivatives (points, p).
+    """
+    points, count = slopes[0].shape
+    if points > count:
+        signs = np.where(np.arange(points) % 2, 1.0, -1.0)
+        slopes = np.column_stack((slopes[0], signs)), np.column_stack((slopes[1], np.zeros(points)))
+    high, low = dd.solve(slopes, (-residuals[0], -residuals[1]))
+    return high[:count], low[:count]
+
+
+def nodes(points: int, count: int) -> np.ndarray:
+    """Returns the places of `count` Chebyshev nodes among points that are Chebyshev nodes themselves."""
+    return ((np.arange(count) + 0.5) * points / count).astype(int)
+
+
 def _times(pair: dd.Pair, sign: np.ndarray) -> dd.Pair:
     return pair[0] * sign, pair[1] * sign
 
@@ -139,16 +161,15 @@ def _newton(structure: Structure, constants: dd.Pair, sample: Any, steps: int) -
     count = structure.slots
     held = exact_residuals(structure, constants, sample)
     best, error = constants, largest(held)
-    nodes = ((np.arange(count) + 0.5) * len(held) / count).astype(int)  # the points are Chebyshev nodes themselves
     interpolations = 0
     for _ in range(steps):
         places = extrema(held, count + 1)
         interpolations += places is None
         if interpolations > _INTERPOLATIONS or not count:
             break
-        at = nodes if places is None else places
+        at = nodes(len(held), count) if places is None else places
         slopes = exact_slopes(structure, constants, sample, at)
-        constants = dd.add(constants, exchange((held[at], np.zeros(len(at))), slopes))
+        constants = dd.add(constants, exact_exchange((held[at], np.zeros(len(at))), slopes))
         held = exact_residuals(structure, constants, sample)
         found, before = largest(held), error
         if found < error:
@@ -158,21 +179,6 @@ def _newton(structure: Structure, constants: dd.Pair, sample: Any, steps: int) -
         if not found < np.inf:
             break
     return best, error, False
-
-
-def exchange(residuals: dd.Pair, slopes: dd.Pair) -> dd.Pair:
-    """Returns the change of p constants that, to first order, puts residuals at 0 or, one more, at equal heights.
-
-    Args:
-        residuals: p of them, or p + 1 of alternating sign.
-        slopes: their derivatives (points, p).
-    """
-    points, count = slopes[0].shape
-    if points > count:
-        signs = np.where(np.arange(points) % 2, 1.0, -1.0)
-        slopes = np.column_stack((slopes[0], signs)), np.column_stack((slopes[1], np.zeros(points)))
-    high, low = dd.solve(slopes, (-residuals[0], -residuals[1]))
-    return high[:count], low[:count]
 
 
 def minimax(structure: Structure, code: Code, start: np.ndarray, sample: Any, steps: int) -> Fitted:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evaluators.numerics import double_double as dd
-from evaluators.numerics.minimax import exchange, extrema, largest, level
+from evaluators.numerics.minimax import exact_exchange, extrema, largest, level, nodes
 from evaluators.numerics.targets import Exact, Target, sample
 
 LARGEST = 6
@@ -149,7 +149,7 @@ def _exchanged(data: Exact, exact: list[dd.Pair], m: int, n: int) -> float:
         return pair[0][at], pair[1][at]
 
     count = m + n + 1
-    at = ((np.arange(count) + 0.5) * len(data.x) / count).astype(int)  # the points are Chebyshev nodes themselves
+    at = nodes(len(data.x), count)
     one = (np.ones(count), np.zeros(count))
     c = dd.solve(columns(at, one, (-f[0][at], -f[1][at])), taken(f, at))
     best = inf
@@ -166,7 +166,7 @@ def _exchanged(data: Exact, exact: list[dd.Pair], m: int, n: int) -> float:
             break
         over = dd.divide(taken(w, places), taken(q, places))
         against = dd.multiply(over, taken(y, places))
-        c = dd.add(c, exchange(taken(r, places), columns(places, over, (-against[0], -against[1]))))
+        c = dd.add(c, exact_exchange(taken(r, places), columns(places, over, (-against[0], -against[1]))))
     return best
 
 

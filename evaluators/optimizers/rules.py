@@ -1,6 +1,7 @@
 """How a training run executes update rules: any program as data, many side by side, or one that is compiled."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
 import jax
@@ -9,11 +10,15 @@ import numpy as np
 
 from evaluators.optimizers.task import Task
 from primitives.compile import compile_step
-from primitives.encode import Encoded
+from primitives.encode import Capacity, Encoded
 from primitives.graph import Graph
 from primitives.interpreter import Machine
-from primitives.primitive import Vocabulary
+from primitives.primitive import Scope, Vocabulary
+from primitives.program import Interface
 from primitives.reference import zero_state
+
+_INTERPRETED = ("w", "g", "lr", "t")
+"""Inputs that the interpreter is given: what costs more than the gradient is for programs that are compiled."""
 
 Carry: TypeAlias = Any
 """What a rule carries from step to step (a JAX pytree), the parameters included."""
@@ -151,3 +156,18 @@ class Compiled:
         if self._matrices:
             return jax.lax.map(lambda of: lane(*of), (weights, state, own))
         return jax.vmap(lane)(weights, state, own)
+
+
+def interpreter(task: Task, vocabulary: Vocabulary, interface: Interface, capacity: Capacity) -> Machine:
+    """Returns the interpreter of a task, for programs with the inputs that it is given."""
+    given = tuple((name, kind) for name, kind in interface.inputs if name in _INTERPRETED)
+    return Machine(vocabulary, replace(interface, inputs=given), task.layout, capacity)
+
+
+def usual(vocabulary: Vocabulary) -> Vocabulary:
+    """Returns what most programs are made of: primitives that mutation draws, and all element-wise ones.
+
+    The others, which few published rules use, are a fifth of what there is to compile: an interpreter that has them
+    too waits until one of these rules comes.
+    """
+    return Vocabulary(tuple(one for one in vocabulary.primitives if one.drawn or one.scope is Scope.ELEMENT))

@@ -5,7 +5,7 @@ derive from the replicate and the seed alone, so that programs and baselines mee
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -13,31 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evaluators.optimizers.rules import Carry, Compiled, Interpreted, Rule, SideBySide
+from evaluators.optimizers.rules import Carry, Compiled, Interpreted, Rule, SideBySide, interpreter, usual
 from evaluators.optimizers.task import Task
 from primitives.encode import Capacity, Encoded
 from primitives.graph import Graph
 from primitives.interpreter import Machine
-from primitives.primitive import Scope, Vocabulary
+from primitives.primitive import Vocabulary
 from primitives.program import Interface
 
-_INTERPRETED = ("w", "g", "lr", "t")
-"""Inputs that the interpreter is given: what costs more than the gradient is for programs that are compiled."""
-
-
-def interpreter(task: Task, vocabulary: Vocabulary, interface: Interface, capacity: Capacity) -> Machine:
-    """Returns the interpreter of a task, for programs with the inputs that it is given."""
-    given = tuple((name, kind) for name, kind in interface.inputs if name in _INTERPRETED)
-    return Machine(vocabulary, replace(interface, inputs=given), task.layout, capacity)
-
-
-def usual(vocabulary: Vocabulary) -> Vocabulary:
-    """Returns what most programs are made of: primitives that mutation draws, and all element-wise ones.
-
-    The others, which few published rules use, are a fifth of what there is to compile: an interpreter that has them
-    too waits until one of these rules comes.
-    """
-    return Vocabulary(tuple(one for one in vocabulary.primitives if one.drawn or one.scope is Scope.ELEMENT))
+_RANDOM = frozenset(("noise", "hessian_diagonal"))
+"""Inputs that take random numbers."""
 
 
 def cosine(t: jax.Array, steps: jax.Array) -> jax.Array:
@@ -130,10 +115,6 @@ def trainer(
         return measured(carry, held), curve
 
     return run
-
-
-_RANDOM = frozenset(("noise", "hessian_diagonal"))
-"""Inputs that take random numbers."""
 
 
 def _seen(
