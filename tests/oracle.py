@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from primitives.kinds import LEAF, LEFT, RIGHT, SCALAR, TENSOR, Kind
+from primitives.kinds import COLUMN, LEAF, LEFT, RIGHT, ROW, SCALAR, TENSOR, Kind
 from primitives.layout import shape_beside
 from primitives.primitive import Scope, Vocabulary
 from primitives.program import COPY, Program
@@ -55,7 +55,9 @@ def _call(primitive: Any, args: list, shapes: Sequence[tuple]) -> Any:
     if primitive.overloads:  # what is no array yet is a TENSOR or a SCALAR, never a square matrix
         declared = zip(*(one for one, _ in primitive.overloads), strict=True)
         wanted = [next((kind for kind in kinds if kind not in (LEFT, RIGHT)), SCALAR) for kinds in declared]
-        args = [arg if rank_of(arg) == 2 else lift(arg, kind, shapes) for arg, kind in zip(args, wanted, strict=True)]
+        args = [
+            arg if _is_whole(arg, shapes) else lift(arg, kind, shapes) for arg, kind in zip(args, wanted, strict=True)
+        ]
     elif primitive.scope is not Scope.ELEMENT:
         rank = max(map(rank_of, free), default=0)
         args = [
@@ -73,6 +75,15 @@ def _call(primitive: Any, args: list, shapes: Sequence[tuple]) -> Any:
     )
     whole = any(rank_of(arg) == 2 for arg in args) and not reduces
     return Tensor(parts) if whole else Leaf(parts)
+
+
+def _is_whole(value: Any, shapes: Sequence[tuple]) -> bool:
+    """Whether it has arrays that are no mere row or column of something larger."""
+    if rank_of(value) < 2:
+        return False
+    got = [np.shape(part) for part in value]
+    axes = ([shape_beside(shape, kind) for shape in shapes] for kind in (ROW, COLUMN))
+    return got == [*map(tuple, shapes)] or got not in list(axes)
 
 
 def _joined(value: Any, free: list, rank: int, shapes: Sequence[tuple]) -> Any:

@@ -1,10 +1,13 @@
 """YAML: what is written is read again as it was, by Pride and by readers of YAML 1.1."""
 
+import ast
+
 import pytest
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from archive.library.card import write_card
 from archive.strict_yaml import read_yaml, write_yaml
 
 texts = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(["1e-3", "0E0", "1:30", "010", "on", "~"])
@@ -38,3 +41,15 @@ def test_texts_of_several_lines_are_written_as_they_are():
 def test_what_is_no_yaml_is_told_with_its_place(text):
     with pytest.raises(ValueError, match="here"):
         read_yaml(text, "here")
+
+
+@given(texts.filter(lambda text: "\t" not in text), texts.filter(lambda text: "\t" not in text))
+@example('a """ b \\ c\\', 'm = g \nw = w - m\n"""\n')
+@example("\x85", "a\x00\r\n  b\n")
+def test_a_card_survives_the_docstring_that_it_is_written_into(title, mathematics):
+    content = write_card(
+        {"title": title, "mathematics": mathematics}, "def train(g):\n    update = g\n    return update\n"
+    )
+    docstring = ast.get_docstring(ast.parse(content))
+    assert docstring is not None
+    assert read_yaml(docstring, "here") == {"title": title, "mathematics": mathematics}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracle import Leaf, Tensor, execute, rank_of
 from strategies import programs
@@ -51,8 +51,18 @@ def values(signature) -> dict:
     return {name: made[kind]() if kind in made else beside(kind) for name, kind in signature.inputs}
 
 
+A_ROW_TIMES = program(  # a row is lifted where a matrix product wants a tensor
+    ("b", "row_sum", "value"),
+    ("a", "gram_left", "value"),
+    ("update", "matmul", "a", "b"),
+    inputs=("value", "noise", "m"),
+    outputs=("update", "m"),
+)
+
+
 class TestKinds:
     @given(programs(LIBRARY, INTERFACE))
+    @example(A_ROW_TIMES)
     def test_kinds_are_the_shapes_that_running_gives(self, p):
         graph = check(p, LIBRARY)
         node = graph.first_node
