@@ -34,6 +34,7 @@ def found(small, tmp_path_factory):
             "evaluations_per_second_2_workers": 30.0,
             "device": "cpu: cpu",
             "processor": "a processor",
+            "commit": "0a1b2c3",
             "python": "3.11",
             "numpy": "2.0",
             "jax": "0.5",
@@ -87,7 +88,7 @@ def test_the_page_shows_every_figure(found):
     assert page.startswith("# Performance\n")
     for name in loops.BY_HAND:
         assert f"| {name} |" in page
-    for text in ("2026-01-01", "a processor", "`pride bench`", "pinned to one core"):
+    for text in ("2026-01-01", "a processor", "commit 0a1b2c3", "`pride bench`", "pinned to one core"):
         assert text in page
     for name, text in FIGURES.items():
         assert (f"| {text} | {shown(found[name])} |" in page) if name in found else (text not in page)
