@@ -1,10 +1,15 @@
 """Transfer: the rules that searches found, on larger tasks that no search saw, beside AdamW and Lion.
 
-Every rule gets the same trials: learning rates times decoupled weight decays, the decay applied outside the rule
-(w <- w - update - lr decay w). A rule that was found keeps its constants, AdamW and Lion their published ones; beyond
-that, `adamw_betas` is AdamW with its betas swept too, which is many times the trials. The trial with the lowest
-validation loss from one seed is chosen; what is reported is the test loss from other seeds, on which nothing is chosen.
-The seeds are the same for all rules, so that losses compare in pairs.
+Every rule gets the same trials: learning rates times decoupled weight decays, the decay applied outside the rule and
+apart from its learning rate, w <- w - update - schedule(t) decay w, the cosine schedule falling from 1. (Times the
+learning rate, as libraries have it, a decay would be out of reach for a rule that takes the root of its rate: it wants
+rates near 10^-5.) A rule that was found keeps its constants, AdamW and Lion their published ones; beyond that,
+`adamw_betas` is AdamW with its betas swept too, which is many times the trials. The trial with the lowest validation
+loss from one seed is chosen; what is reported is the test loss from other seeds, on which nothing is chosen. The seeds
+are the same for all rules, so that losses compare in pairs.
+
+References:
+    Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2.
 """
 
 from collections.abc import Mapping
@@ -34,7 +39,8 @@ from primitives.graph import Graph
 
 RATES = tuple(rate for rate in WIDE if rate <= 1.0)
 """Half decades from 10^-6 to 1: a rule that takes the root of its learning rate wants the square of the usual ones."""
-DECAYS = (0.0, 0.1, 1.0, 10.0)
+DECAYS = (0.0, *(10.0 ** (half / 2) for half in range(-8, -1)))
+"""What a step at the top of the schedule takes off the parameters, as a share of them: none, half decades to 0.1."""
 LARGER = ("mnist_autoencoder", "mnist_mlp", "digits_deep_mlp", "char_lm_large", "mnist_cnn")
 """Held-out tasks with more parameters than any search task, largest first: those of `docs/default_runs.md`."""
 TUNING = 1000
@@ -90,7 +96,7 @@ def run(
 
 
 class Decayed(Interpreted):
-    """Any program with decoupled weight decay on top; `program` is (Encoded, decay)."""
+    """Any program with decoupled weight decay on top; `program` is (Encoded, decays / learning rates (rates,))."""
 
     def start(self, program: Any, weights: jax.Array) -> Carry:
         """Returns the register files."""
@@ -98,8 +104,8 @@ class Decayed(Interpreted):
 
     def step(self, program: Any, carry: Carry, given: Mapping[str, jax.Array]) -> Carry:
         """Takes one step."""
-        encoded, decay = program
-        shrunk = given["lr"][:, None] * decay * self.weights(carry)
+        encoded, ratios = program
+        shrunk = (given["lr"] * ratios)[:, None] * self.weights(carry)  # the ratio leaves the schedule of lr
         tensors, smalls = super().step(encoded, carry, given)
         return tensors.at[self._w].add(-shrunk), smalls
 
@@ -122,10 +128,9 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
     programs = [machine.encode(graph) for graph in _graphs(asked)]
     sweep = jax.jit(trainer(task, rule, 1, len(RATES)))
     at = start(task, TUNING, (0,), task.steps)
-    best: Trial | None = None
+    rates, best = jnp.asarray(RATES, jnp.float32), None
     for (index, program), decay in product(enumerate(programs), DECAYS):
-        rates = jnp.asarray(RATES, jnp.float32)
-        losses = np.asarray(sweep((program, jnp.float32(decay)), at, rates, steps))[0]
+        losses = np.asarray(sweep((program, decay / rates), at, rates, steps))[0]
         found = best_rate(losses)
         if found is not None and (best is None or found[1] < best.valid):
             best = Trial(found[1], index, decay, found[0])
@@ -138,16 +143,16 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
         return {**result, "test": None}
     report = jax.jit(trainer(task, rule, asked["seeds"], 1, ("test",)))
     at = start(task, TUNING + 1, range(asked["seeds"]), task.steps)
-    rate = RATES[best.rate]
-    chosen = (programs[best.program], jnp.float32(best.decay))
-    losses = report(chosen, at, jnp.asarray([rate], jnp.float32), steps)
+    rate = rates[best.rate : best.rate + 1]
+    losses = report((programs[best.program], best.decay / rate), at, rate, steps)
     return {
         **result,
         "valid": best.valid,
         "chosen_betas": asked["betas"] and asked["betas"][best.program],
         "decay": best.decay,
-        "learning_rate": rate,
+        "learning_rate": RATES[best.rate],
         "at_edge": best.rate in (0, len(RATES) - 1),
+        "at_most_decay": best.decay == DECAYS[-1],
         "test": np.asarray(losses, np.float64)[0, :, 0].tolist() if np.isfinite(losses).all() else None,
     }
 
@@ -180,11 +185,13 @@ def section(found: dict[str, Any], seeds: int, best: str) -> list[str]:
         "## On larger tasks that no search saw",
         "",
         "The best rule of each run, in its canonical form, beside AdamW (0.9, 0.999) and Lion (0.9, 0.99). Each gets",
-        f"the same {len(DECAYS) * len(RATES)} trials: {len(RATES)} learning rates times",
-        f"the decoupled weight decays {', '.join(f'{decay:g}' for decay in DECAYS)}. `adamw_betas` gets",
-        f"{len(BASELINES['adamw_betas'])} times as many, its betas swept too. The trial is the best of one seed's",
-        f"validation loss; what stands here is the test loss from {seeds} other seeds, mean and 95 % t interval; in",
-        "brackets learning rate and decay, `*` where the rate is an end of the grid. Parameters stand behind the task.",
+        f"the same {len(DECAYS) * len(RATES)} trials: {len(RATES)} learning rates times the decoupled weight decays",
+        f"{', '.join(f'{decay:.2g}' for decay in DECAYS)}. A decay is what a step at the top of the",
+        "schedule takes off the parameters, whatever the learning rate (Loshchilov and Hutter 2019, algorithm 2).",
+        f"`adamw_betas` gets {len(BASELINES['adamw_betas'])} times as many, its betas swept too. The trial is the best",
+        f"of one seed's validation loss; what stands here is the test loss from {seeds} other seeds, mean and 95 % t",
+        "interval; in brackets learning rate and decay, `*` where the rate is an end of the grid or the decay highest.",
+        "Parameters stand behind the task.",
         "`digits_deep_mlp` has the training and validation images of two search tasks, not their test images.",
         "A rule beats others where its mean is below all of theirs; in brackets the tasks where each difference is",
         "significant too (paired t-test over the seeds, one-sided, p < 0.05).",
@@ -257,5 +264,5 @@ def _cell(result: dict[str, Any]) -> str:
     if losses is None:
         return "diverged"
     spread = f" ± {t_margin(losses):.2g}" if len(losses) > 1 else ""
-    edge = "*" if result["at_edge"] else ""
-    return f"{_test(result):.4g}{spread} ({result['learning_rate']:.2g}{edge}, {result['decay']:g})"
+    edge, most = ("*" if result[name] else "" for name in ("at_edge", "at_most_decay"))
+    return f"{_test(result):.4g}{spread} ({result['learning_rate']:.2g}{edge}, {result['decay']:.2g}{most})"
