@@ -153,7 +153,7 @@ def main(
     config: Annotated[str, typer.Option(help="Configuration of the searches.")] = "optimizers",
     settings: Annotated[list[str] | None, typer.Option("--set", help="Change a setting, key=value.")] = None,
     task: Annotated[list[str] | None, typer.Option(help="Larger tasks; default: five held-out ones.")] = None,
-    replicates: Annotated[int, typer.Option(min=1, help="Seeds that are reported on the larger tasks.")] = 5,
+    replicates: Annotated[int, typer.Option(min=1, help="Seeds that are reported on the larger tasks.")] = 10,
     out: Annotated[Path, typer.Option(help="Page; the figures stand beside it.")] = Path("docs/default_runs.md"),
     job: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:

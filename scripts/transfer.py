@@ -1,24 +1,24 @@
 """Transfer: the rules that searches found, on larger tasks that no search saw, beside AdamW and Lion.
 
-Every rule gets the same trials: learning rates times decoupled weight decays, the decay applied outside the rule and
-apart from its learning rate, w <- w - update - schedule(t) decay w, the cosine schedule falling from 1. (Times the
-learning rate, as libraries have it, a decay would be out of reach for a rule that takes the root of its rate: it wants
-rates near 10^-5.) A rule that was found keeps its constants, AdamW and Lion their published ones; beyond that,
-`adamw_betas` is AdamW with its betas swept too, which is many times the trials. The trial with the lowest validation
-loss from one seed is chosen; what is reported is the test loss from other seeds, on which nothing is chosen. The seeds
-are the same for all rules, so that losses compare in pairs.
+Every rule gets the same number of trials: learning rates times decoupled weight decays, the decay applied outside the
+rule and apart from its learning rate, w <- w - update - schedule(t) decay w, the cosine schedule falling from 1. (Times
+the learning rate, as libraries have it, a decay would be out of reach for a rule that takes the root of its rate: it
+wants rates near 10^-5.) A rule that was found keeps its constants, AdamW and Lion their published ones; beyond that,
+`adamw_betas` is AdamW with its betas swept too, which is many times the trials. The trials with the lowest validation
+losses from one seed train from more seeds, and the lowest mean is chosen; what is reported is the test loss from other
+seeds, on which nothing is chosen. The seeds are the same for all rules, so that losses compare in pairs.
 
 References:
     Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Mapping, Sequence
 from itertools import product
 from math import inf, isfinite, log
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,28 +27,34 @@ import numpy as np
 from intervals import t_margin
 from scipy import stats
 
+from discovery.device import describe
 from evaluators.domain import load
 from evaluators.forms import canonical_graph, canonical_text
 from evaluators.optimizers import WIDE
-from evaluators.optimizers.baselines import adamw, best_rate
+from evaluators.optimizers.baselines import adamw
 from evaluators.optimizers.rules import Carry, Interpreted, interpreter
 from evaluators.optimizers.tasks import load_task
-from evaluators.optimizers.training import start, trainer
+from evaluators.optimizers.training import Start, cosine, start, trainer
 from primitives.encode import Capacity
 from primitives.graph import Graph
+from primitives.interpreter import Machine
 
 RATES = tuple(rate for rate in WIDE if rate <= 1.0)
 """Half decades from 10^-6 to 1: a rule that takes the root of its learning rate wants the square of the usual ones."""
-DECAYS = (0.0, *(10.0 ** (half / 2) for half in range(-8, -1)))
+USUAL_RATES = tuple(10.0 ** (quarter / 4) for quarter in range(-14, -1))
+"""As many for the baselines, by quarter decades, which half decades are under a root: 10^-3.5 to 10^-0.5."""
+DECAYS = (0.0, *(10.0 ** (half / 2) for half in range(-6, -1)))
 """What a step at the top of the schedule takes off the parameters, as a share of them: none, half decades to 0.1."""
 LARGER = ("mnist_autoencoder", "mnist_mlp", "digits_deep_mlp", "char_lm_large", "mnist_cnn")
 """Held-out tasks with more parameters than any search task, largest first: those of `docs/default_runs.md`."""
-TUNING = 1000
-"""The replicate that trials are chosen on; the one behind it is reported. Searches and their judgement use none."""
+TUNING, REPORTED = 1000, 1002
+"""The replicates that trials are chosen on and reported from. Searches and their judgement use neither."""
+FINALISTS, SEEDS = 5, 5
+"""Trials that train from so many seeds before one is chosen."""
 BASELINES: dict[str, list[tuple[float, float]]] = {
     "adamw": [(0.9, 0.999)],
     "lion": [(0.9, 0.99)],
-    "adamw_betas": list(product((0.7, 0.9), (0.9, 0.99, 0.999))),
+    "adamw_betas": list(product((0.5, 0.7, 0.9), (0.7, 0.9, 0.999))),
 }
 """Betas of the baselines."""
 EQUAL = ("adamw", "lion")
@@ -76,12 +82,24 @@ def run(
         script: who works off a part.
     """
     texts = {**dict.fromkeys(BASELINES), **rules}
-    shared = {"rates": RATES, "decays": DECAYS, "tuning": TUNING, "seeds": seeds, "capacity": capacity}
+    shared = {
+        "decays": DECAYS,
+        "tuning": [TUNING, FINALISTS, SEEDS],
+        "reported": [REPORTED, seeds],
+        "capacity": capacity,
+    }
     parts: list[jobs.Asked] = [
         (
             "transfer",
             work / "transfer" / name / rule,
-            {"task": name, "rule": rule, "text": text, "betas": BASELINES.get(rule), **shared},
+            {
+                "task": name,
+                "rule": rule,
+                "text": text,
+                "betas": BASELINES.get(rule),
+                "rates": USUAL_RATES if rule in BASELINES else RATES,
+                **shared,
+            },
         )
         for rule, text in texts.items()
         for name in tasks
@@ -96,7 +114,16 @@ def run(
 
 
 class Decayed(Interpreted):
-    """Any program with decoupled weight decay on top; `program` is (Encoded, decays / learning rates (rates,))."""
+    """Any program with decoupled weight decay on top, which falls with the schedule; `program` is (Encoded, decay).
+
+    Args:
+        machine: the interpreter.
+        steps: steps of the schedule.
+    """
+
+    def __init__(self, machine: Machine, steps: int) -> None:
+        super().__init__(machine)
+        self._steps = jnp.float32(steps)
 
     def start(self, program: Any, weights: jax.Array) -> Carry:
         """Returns the register files."""
@@ -104,56 +131,60 @@ class Decayed(Interpreted):
 
     def step(self, program: Any, carry: Carry, given: Mapping[str, jax.Array]) -> Carry:
         """Takes one step."""
-        encoded, ratios = program
-        shrunk = (given["lr"] * ratios)[:, None] * self.weights(carry)  # the ratio leaves the schedule of lr
+        encoded, decay = program
+        shrunk = decay * cosine(given["t"], self._steps) * self.weights(carry)
         tensors, smalls = super().step(encoded, carry, given)
         return tensors.at[self._w].add(-shrunk), smalls
 
 
-@dataclass(frozen=True)
-class Trial:
-    """What is chosen on one seed: program, decay and learning rate."""
+class Trial(NamedTuple):
+    """What there is to choose from: number of a program (of the betas), weight decay, learning rate."""
 
-    valid: float
     program: int
     decay: float
-    rate: int
+    rate: float
 
 
 def train(asked: dict[str, Any]) -> dict[str, Any]:
-    """Trains one rule on one task: all trials on one seed, then the best on others."""
+    """Trains one rule on one task: all trials on one seed, the best on more, the one that is chosen on others."""
     task, domain = load_task(asked["task"]), load("optimizers")
     machine = interpreter(task, domain.vocabulary, domain.interface, Capacity(**asked["capacity"]))
-    rule, steps = Decayed(machine), jnp.int32(task.steps)
+    rule, rates = Decayed(machine, task.steps), asked["rates"]
     programs = [machine.encode(graph) for graph in _graphs(asked)]
-    sweep = jax.jit(trainer(task, rule, 1, len(RATES)))
-    at = start(task, TUNING, (0,), task.steps)
-    rates, best = jnp.asarray(RATES, jnp.float32), None
-    for (index, program), decay in product(enumerate(programs), DECAYS):
-        losses = np.asarray(sweep((program, decay / rates), at, rates, steps))[0]
-        found = best_rate(losses)
-        if found is not None and (best is None or found[1] < best.valid):
-            best = Trial(found[1], index, decay, found[0])
-    result = {
-        **asked,
-        "parameters": task.layout.size,
-        "trials": len(programs) * len(DECAYS) * len(RATES),
-    }
-    if best is None:
+    replicate, finalists, seeds = asked["tuning"]
+
+    def losses(run: Any, at: Start, trial: Trial, rates: Sequence[float]) -> np.ndarray:
+        """Final losses (seeds, rates) of a trial at other rates."""
+        program = programs[trial.program], jnp.float32(trial.decay)
+        return np.asarray(run(program, at, jnp.asarray(rates, jnp.float32), jnp.int32(task.steps)), np.float64)[0]
+
+    sweep, at = jax.jit(trainer(task, rule, 1, len(rates))), start(task, replicate, (0,), task.steps)
+    first: dict[Trial, float] = {}
+    for program, decay in product(range(len(programs)), asked["decays"]):
+        found = losses(sweep, at, Trial(program, decay, 0.0), rates)[0]
+        first |= {Trial(program, decay, rate): loss for rate, loss in zip(rates, found, strict=True) if isfinite(loss)}
+    result = {**asked, "parameters": task.layout.size, "trials": len(programs) * len(asked["decays"]) * len(rates)}
+    result["commit"] = describe()["commit"]
+    if not first:
         return {**result, "test": None}
-    report = jax.jit(trainer(task, rule, asked["seeds"], 1, ("test",)))
-    at = start(task, TUNING + 1, range(asked["seeds"]), task.steps)
-    rate = rates[best.rate : best.rate + 1]
-    losses = report((programs[best.program], best.decay / rate), at, rate, steps)
+    again, at = jax.jit(trainer(task, rule, seeds, 1)), start(task, replicate, range(seeds), task.steps)
+    means = {
+        trial: losses(again, at, trial, [trial.rate]).mean()
+        for trial in sorted(first, key=first.__getitem__)[:finalists]
+    }
+    best = min(means, key=lambda trial: means[trial] if isfinite(means[trial]) else inf)
+    replicate, seeds = asked["reported"]
+    report, at = jax.jit(trainer(task, rule, seeds, 1, ("test",))), start(task, replicate, range(seeds), task.steps)
+    tests = losses(report, at, best, [best.rate])[:, 0]
     return {
         **result,
-        "valid": best.valid,
-        "chosen_betas": asked["betas"] and asked["betas"][best.program],
-        "decay": best.decay,
-        "learning_rate": RATES[best.rate],
-        "at_edge": best.rate in (0, len(RATES) - 1),
-        "at_most_decay": best.decay == DECAYS[-1],
-        "test": np.asarray(losses, np.float64)[0, :, 0].tolist() if np.isfinite(losses).all() else None,
+        "valid": float(means[best]),
+        "chosen": {
+            "learning_rate": best.rate,
+            "decay": best.decay,
+            "betas": asked["betas"] and asked["betas"][best.program],
+        },
+        "test": tests.tolist() if np.isfinite(tests).all() else None,
     }
 
 
@@ -184,18 +215,24 @@ def section(found: dict[str, Any], seeds: int, best: str) -> list[str]:
     lines = [
         "## On larger tasks that no search saw",
         "",
-        "The best rule of each run, in its canonical form, beside AdamW (0.9, 0.999) and Lion (0.9, 0.99). Each gets",
-        f"the same {len(DECAYS) * len(RATES)} trials: {len(RATES)} learning rates times the decoupled weight decays",
-        f"{', '.join(f'{decay:.2g}' for decay in DECAYS)}. A decay is what a step at the top of the",
-        "schedule takes off the parameters, whatever the learning rate (Loshchilov and Hutter 2019, algorithm 2).",
-        f"`adamw_betas` gets {len(BASELINES['adamw_betas'])} times as many, its betas swept too. The trial is the best",
-        f"of one seed's validation loss; what stands here is the test loss from {seeds} other seeds, mean and 95 % t",
-        "interval; in brackets learning rate and decay, `*` where the rate is an end of the grid or the decay highest.",
-        "Parameters stand behind the task.",
-        "`digits_deep_mlp` has the training and validation images of two search tasks, not their test images.",
-        "A rule beats others where its mean is below all of theirs; in brackets the tasks where each difference is",
-        "significant too (paired t-test over the seeds, one-sided, p < 0.05).",
-        "",
+        *_wrapped(f"""
+            The best rule of each run, in its canonical form, beside AdamW (0.9, 0.999) and Lion (0.9, 0.99). Each gets
+            {len(DECAYS) * len(RATES)} trials: {len(RATES)} learning rates times the decoupled weight decays
+            {", ".join(f"{decay:.2g}" for decay in DECAYS)}. A decay is what a step at the top of the schedule takes off
+            the parameters, whatever the learning rate (Loshchilov and Hutter 2019, algorithm 2). The rates are half
+            decades from {RATES[0]:.2g} to {RATES[-1]:.2g}; for the baselines, which take no root of them, quarter
+            decades from {USUAL_RATES[0]:.2g} to {USUAL_RATES[-1]:.2g}. `adamw_betas` gets
+            {len(BASELINES["adamw_betas"])} times as many trials, its betas swept too. The {FINALISTS} trials with the
+            lowest validation losses from one seed train from {SEEDS}, and the lowest mean is chosen; what stands here
+            is the test loss from {seeds} other seeds, mean and 95 % t interval; in brackets learning rate, decay and
+            the betas that were swept, `*` at an end of their grid (but for a decay of 0). Parameters stand behind the
+            task. Three of the tasks have the images of MNIST, and `digits_deep_mlp` has the training and validation
+            images of two search tasks, not their test images.
+        """),
+        *_wrapped("""
+            A rule beats others where its mean is below all of theirs; in brackets the tasks where each difference is
+            significant too (paired t-test over the seeds, one-sided, p < 0.05).
+        """),
         f"| {' | '.join(columns)} |",
         f"|{' --- |' * len(columns)}",
     ]
@@ -206,21 +243,29 @@ def section(found: dict[str, Any], seeds: int, best: str) -> list[str]:
     most, harder = (
         sum(2 * len(_won(found, rule, beaten)) > len(found) for rule in ours) for beaten in (EQUAL, tuple(BASELINES))
     )
-    gains = [gain for gain in (_mean_gain(found, rule) for rule in ours) if gain is not None]
-    widest = max(ours, key=lambda rule: (len(_won(found, rule, EQUAL)), _mean_gain(found, rule) or -inf))
+    changes, harder_changes = (
+        f"{100 * (np.exp(-median(gains)) - 1):+.1f} %"
+        for gains in ([_mean_gain(found, rule, beaten) for rule in ours] for beaten in (EQUAL, tuple(BASELINES)))
+    )
+    widest = max(ours, key=lambda rule: (len(_won(found, rule, EQUAL)), _mean_gain(found, rule, EQUAL)))
     return [
         *lines,
         "",
-        f"{most} of {len(ours)} runs end with a rule whose loss is below both AdamW's and Lion's on most of the tasks",
-        f"at equal trials; {harder} of {len(ours)} where AdamW's betas are tuned for each task too. Over the runs, the",
-        "loss relative to the lower of AdamW's and Lion's (mean of logarithms over the tasks) is in the median",
-        f"{100 * (np.exp(-median(gains)) - 1):+.1f} %.",
-        "",
+        *_wrapped(f"""
+            {most} of {len(ours)} runs end with a rule whose loss is below both AdamW's and Lion's on most of the tasks
+            at equal trials; {harder} of {len(ours)} where AdamW's betas are tuned for each task too. Over the runs, the
+            loss relative to the lowest of the baselines on each task (mean of logarithms over the tasks) is in the
+            median {changes} against AdamW and Lion, {harder_changes} against all three.
+        """),
         f"The rule with the highest fresh score, {best}, simplified:",
         "",
         *_shown(found, best),
         *([f"The one that wins on most of the larger tasks, {widest}:", "", *_shown(found, widest)] * (widest != best)),
     ]
+
+
+def _wrapped(paragraph: str) -> list[str]:
+    return [*textwrap.wrap(" ".join(paragraph.split()), 116), ""]
 
 
 def _shown(found: dict[str, Any], rule: str) -> list[str]:
@@ -251,12 +296,10 @@ def _is_clear(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return len(one["test"]) > 1 and bool(stats.ttest_rel(one["test"], other["test"], alternative="less").pvalue < 0.05)
 
 
-def _mean_gain(found: dict[str, Any], rule: str) -> float | None:
-    """Mean over tasks of log(lower loss of AdamW and Lion / loss); None where the rule diverged on one."""
-    pairs = [(min(_test(results[b]) for b in EQUAL), _test(results[rule])) for results in found.values()]
-    if not all(isfinite(loss) for pair in pairs for loss in pair):
-        return None
-    return fmean(log(baseline / loss) for baseline, loss in pairs)
+def _mean_gain(found: dict[str, Any], rule: str, beaten: tuple[str, ...]) -> float:
+    """Mean over tasks of log(lowest loss of those baselines / loss); -infinite where the rule diverged on one."""
+    pairs = [(min(_test(results[b]) for b in beaten), _test(results[rule])) for results in found.values()]
+    return fmean(log(baseline / loss) if isfinite(loss) else -inf for baseline, loss in pairs)
 
 
 def _cell(result: dict[str, Any]) -> str:
@@ -264,5 +307,15 @@ def _cell(result: dict[str, Any]) -> str:
     if losses is None:
         return "diverged"
     spread = f" ± {t_margin(losses):.2g}" if len(losses) > 1 else ""
-    edge, most = ("*" if result[name] else "" for name in ("at_edge", "at_most_decay"))
-    return f"{_test(result):.4g}{spread} ({result['learning_rate']:.2g}{edge}, {result['decay']:.2g}{most})"
+    chosen = result["chosen"]
+    told = [_marked(chosen["learning_rate"], result["rates"]), _marked(chosen["decay"], [-inf, *result["decays"]])]
+    if len(result["betas"] or ()) > 1:
+        told += [
+            _marked(beta, grid) for beta, grid in zip(chosen["betas"], zip(*result["betas"], strict=True), strict=True)
+        ]
+    return f"{_test(result):.4g}{spread} ({', '.join(told)})"
+
+
+def _marked(value: float, grid: Sequence[float]) -> str:
+    """The value, with a star where it is an end of its grid."""
+    return f"{value:.3g}{'*' if value in (min(grid), max(grid)) else ''}"
