@@ -227,7 +227,8 @@ def section(found: dict[str, Any], seeds: int, best: str) -> list[str]:
             is the test loss from {seeds} other seeds, mean and 95 % t interval; in brackets learning rate, decay and
             the betas that were swept, `*` at an end of their grid (but for a decay of 0). Parameters stand behind the
             task. Three of the tasks have the images of MNIST, and `digits_deep_mlp` has the training and validation
-            images of two search tasks, not their test images.
+            images of two search tasks, not their test images. Trained at commit
+            {", ".join(sorted({one["commit"] for results in found.values() for one in results.values()}))}.
         """),
         *_wrapped("""
             A rule beats others where its mean is below all of theirs; in brackets the tasks where each difference is

@@ -43,7 +43,8 @@ def by_hand(rule, replicate, seeds, rate, decay, split) -> list[float]:
             batch = tuple(jnp.asarray(array[order[step]]) for array in task.train)
             g = np.asarray(gradient(jnp.asarray(w, jnp.float32), batch), np.float64)
             w = w - RULES[rule][1](rate * schedule) * g - schedule * decay * w
-        losses.append(float(task.loss(jnp.asarray(w, jnp.float32), task.splits[split])))
+        held = tuple(map(jnp.asarray, task.splits[split]))
+        losses.append(float(task.loss(jnp.asarray(w, jnp.float32), held)))
     return losses
 
 
