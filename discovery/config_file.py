@@ -57,7 +57,7 @@ def sections(config: Config) -> dict[str, BaseModel]:
     Raises:
         ValueError: an unknown plug-in, an unknown key, a value out of range.
     """
-    strategies.load(config.strategy.name)
+    strategies.make(config.strategy)
     proposer = proposers.load(config.proposer.name)
     found = {
         "evaluation": options(config),

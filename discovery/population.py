@@ -8,7 +8,7 @@ import numpy as np
 from archive.elite import Elite
 from archive.grid import AddStatus, Grid
 from discovery.config import Config
-from discovery.strategies import Scored, load
+from discovery.strategies import Scored, make
 
 
 class Population:
@@ -34,7 +34,7 @@ class Population:
         self._begin(0, self._starts)
 
     def _begin(self, first: int, origins: Sequence[int]) -> None:
-        self.strategy = load(self._config.strategy.name)(self._config.strategy)
+        self.strategy = make(self._config.strategy)
         self.origins = tuple(origins)
         self._first = first
         self._record = float("-inf")

@@ -135,24 +135,34 @@ class Run:
             config = stored_config(store)
             if budget is not None:
                 config = config.model_copy(update={"budget": parse_budget(budget)})
-                store.set_meta("config", dump(config))
         except BaseException:
             store.close()
             raise
-        return cls._of(config, store)
+        run = cls._of(config, store)
+        if not run.is_finished:  # one that is used up already leaves the run its own
+            store.set_meta("config", dump(config))
+        return run
 
     @classmethod
     def _of(cls, config: Config, store: Store, is_new: bool = False) -> "Run":
         try:
             return cls(config, store, is_new)
-        except BaseException:
-            store.close()
+        except BaseException as error:
+            if is_new and isinstance(error, ValueError):
+                store.discard()  # what can never begin must not be in the way
+            else:
+                store.close()
             raise
 
     @property
     def proposer(self) -> str:
         """Name of the proposer: the strategy's own, or that of the configuration."""
         return self.search.proposer
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its budget is used up, or validation has ended it."""
+        return self._is_finished(0.0)
 
     def close(self) -> None:
         """Lets the run folder go."""
@@ -197,7 +207,7 @@ class Run:
             ValueError: the store can't be written, workers can't start, a task can't be judged; all merged batches are
                 safe.
         """
-        if self._is_finished(0.0):  # before workers start for nothing
+        if self.is_finished:  # before workers start for nothing
             return self._end(1)
         self.store.set_meta("finished", False)
         began = time.perf_counter()
@@ -220,13 +230,13 @@ class Run:
             self._validating = None
             self._restore()
             if self._is_untried and isinstance(error, ValueError):
-                self.store.discard()  # a task that is none, say: what can never begin must not be in the way
+                self.store.discard()  # a task that is none, say
             raise
         self._worked += time.perf_counter() - began
         return self._end(pool.workers)
 
     def _end(self, workers: int) -> Summary:
-        finished = self._is_finished(0.0)
+        finished = self.is_finished
         self.store.set_meta("finished", finished)
         self._written = float("-inf")
         return Summary(self.folder, self._shown(figures(self.search, self._worked, self._seconds, workers)), finished)

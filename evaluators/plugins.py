@@ -46,8 +46,8 @@ def import_object(what: str, path: str) -> Any:
     module, _, attribute = path.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # noqa: BLE001  (a user's module may raise anything)
-        text = " ".join(str(error).split())
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (a user's module may raise anything)
+        text = " ".join(str(error).split()) if isinstance(error, Exception) else f"it exits with {error}"
         raise ValueError(
             f"a {what} must be importable, got {path!r}: {text}; check the spelling and the path"
         ) from error

@@ -248,6 +248,8 @@ def test_a_domain_of_a_users_own_validates_its_own_section(monkeypatch, tmp_path
         ({"restart": {"from": "bes"}}, "restart.from must be one of none, start, best, got 'bes'"),
         ({"budget": "5x"}, "budget must be a number of candidates (20000) or a time"),
         ({"strategy": {"name": "map_elits"}}, "did you mean 'map_elites'?"),
+        ({"strategy": {"name": "os:system"}}, "a strategy must be made of its options, got TypeError"),
+        ({"strategy": {"name": "builtins:repr"}}, "with all that discovery.strategies.Strategy has, got str"),
         ({"proposer": {"name": "mutatio"}}, "did you mean 'mutation'?"),
         ({"proposer": {"options": {"mst": 1}}}, "unknown key 'proposer.options.mst'; did you mean 'most'?"),
         ({"domain": "optimizer"}, "did you mean 'optimizers'?"),

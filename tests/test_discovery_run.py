@@ -144,6 +144,21 @@ def test_a_timed_run_is_a_prefix_of_a_longer_one(tmp_path, whole):
     assert contents(tmp_path / "timed")["batches"][:20] == whole()["batches"]
 
 
+def test_a_budget_that_is_used_up_already_leaves_the_run_its_own(tmp_path):
+    execute(configuration(budget=32), tmp_path)
+    for budget, own in ((16, 32), (48, 48)):
+        with Run.resume(tmp_path, Budget(candidates=budget)) as run:
+            run.execute()
+        with Run.resume(tmp_path) as run:
+            assert run.config.budget == Budget(candidates=own)
+
+
+def test_what_can_never_begin_leaves_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="a grid must have axes of different names"):
+        Run.create(configuration(archive={"axes": ["size", "size"]}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_budget_is_rounded_up_to_whole_batches_and_may_grow(tmp_path, whole):
     folder = tmp_path / "run"
     held = execute(configuration(budget=33), folder)

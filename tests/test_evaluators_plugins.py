@@ -23,6 +23,7 @@ def orchard(tmp_path, monkeypatch):
     (tmp_path / "orchard").mkdir()
     (tmp_path / "orchard" / "__init__.py").touch()
     (tmp_path / "orchard" / "apple.py").write_text("FRUIT = 'an apple'\nPIP = 'a pip'\n")
+    (tmp_path / "orchard" / "plum.py").write_text("raise SystemExit(0)\n")
     (tmp_path / "orchard" / "pear.py").write_text("raise RuntimeError('rotten\\nto the core')\n")
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -47,6 +48,7 @@ def test_a_path_that_leads_nowhere_is_told(path):
 
 def test_whatever_a_module_raises_is_told_in_one_line():
     assert "got 'orchard.pear:FRUIT': rotten to the core; " in told("pear")
+    assert "got 'orchard.plum:FRUIT': it exits with 0; " in told("orchard.plum:FRUIT")
 
 
 def test_only_near_names_are_offered():

@@ -73,6 +73,10 @@ TINY = tiny()
 NO_TASK = 3
 
 
+def has_no_data() -> Task:
+    raise KeyError("data")
+
+
 def needs_arguments(size: int) -> Task:
     return tiny(batch=size)
 
@@ -615,7 +619,8 @@ def test_a_variant_must_fit_its_task() -> None:
         (f"{__name__}:MISSING", "has no attribute 'MISSING'; check the spelling and the path"),
         (f"{__name__}:NO_TASK", "must be a Task or a function that makes one, got int"),
         (f"{__name__}:Task", "must be a Task or a function that makes one, got Task"),
-        (f"{__name__}:needs_arguments", "must make its Task without arguments, got .*'size'; give them defaults"),
+        (f"{__name__}:needs_arguments", "must make its Task when called without arguments, got TypeError.*'size'"),
+        (f"{__name__}:has_no_data", "must make its Task when called without arguments, got KeyError.*; mend"),
         (f"{__name__}:breaks", "loss must be pure JAX"),
     ],
 )

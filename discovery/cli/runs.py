@@ -1,5 +1,6 @@
 """Commands that search and that look into a run: run, resume, show, program."""
 
+import atexit
 import signal
 import threading
 import time
@@ -198,12 +199,14 @@ def _search(run: "Run", folder: Path, place: Mapping[str, Any]) -> bool:
     with run:
         remark(f"run folder: {folder}")
         for difference in run.differences():
-            remark(f"not the machine that the run was begun on, bits may differ: {difference}")
+            remark(f"the run was begun with other machine or code, bits may differ: {difference}")
         before = run.search.merged
         try:
             with _stopping(folder) as stop, watch(console(stderr=True), str(folder), stop) as shown:
                 ended = run.execute(watch=shown, stop=stop, **place)
         except KeyboardInterrupt:
+            # one more would come in the middle of what libraries do at the end
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
             remark(f"interrupted; all but the batches in flight is kept. To go on:  pride resume {quote(str(folder))}")
             raise typer.Exit(INTERRUPTED) from None
         curve = run.search.curve

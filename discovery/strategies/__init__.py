@@ -6,7 +6,7 @@ A new strategy is one file here with a class that takes the section `strategy` o
 
 import pkgutil
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -22,6 +22,7 @@ class Scored(NamedTuple):
     score: float
 
 
+@runtime_checkable
 class Strategy(Protocol):
     """Chooses parents; all that it remembers goes through `state`, so that a resumed run goes on as if nothing was."""
 
@@ -79,3 +80,24 @@ def load(name: str) -> Callable[[Options], Strategy]:
     if not callable(found):
         raise ValueError(f"{name!r} must make a strategy from its options, got {found!r}; name the class")
     return cast(Callable[[Options], Strategy], found)
+
+
+def make(options: Options) -> Strategy:
+    """Returns the strategy that the section `strategy` of the configuration asks for.
+
+    Raises:
+        ValueError: there is no such strategy, it can't be made of its options, or what is made is none.
+    """
+    maker = load(options.name)
+    try:
+        made = maker(options)
+    except Exception as error:  # noqa: BLE001  (a user's class may raise anything)
+        raise ValueError(
+            f"a strategy must be made of its options, got {error!r} from {options.name!r}; name a class that takes them"
+        ) from error
+    if not isinstance(made, Strategy):
+        raise ValueError(
+            f"{options.name!r} must make a strategy, with all that discovery.strategies.Strategy has, "
+            f"got {type(made).__name__}; name the class of one"
+        )
+    return made

@@ -193,9 +193,9 @@ def _original(name: str, known: Mapping[str, Callable[[], Task]]) -> Task:
     if callable(found) and not isinstance(found, type):
         try:
             found = found()
-        except TypeError as error:
+        except Exception as error:  # noqa: BLE001  (a user's function may raise anything)
             raise ValueError(
-                f"{name!r} must make its Task without arguments, got {error}; give them defaults"
+                f"{name!r} must make its Task when called without arguments, got {error!r}; mend the function"
             ) from error
     if not isinstance(found, Task):
         what = found.__name__ if isinstance(found, type) else type(found).__name__
