@@ -49,7 +49,7 @@ def by_hand(rule, replicate, seeds, rate, decay, split) -> list[float]:
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize(("rate", "decay"), [(1e-2, 0.0), (1e-2, 0.1), (1e-4, 0.1)])
+@pytest.mark.parametrize(("rate", "decay"), [(1e-2, 0.1), (1e-4, 0.1)])
 def test_a_trial_is_trained_as_by_hand(rule, rate, decay):
     found = trained(rule, [rate], [decay])
     assert found["trials"] == 1
@@ -58,7 +58,7 @@ def test_a_trial_is_trained_as_by_hand(rule, rate, decay):
 
 
 def test_the_best_two_trials_of_one_seed_are_tried_on_three_and_the_better_is_chosen():
-    rates, decays = [1e-3, 1e-2, 3e-2, 1e-1], [0.0, 0.01, 0.1]
+    rates, decays = [0.03, 0.05, 0.1, 0.3], [0.0, 0.01]
     found = trained("sgd", rates, decays)
     trials = list(product(rates, decays))
     assert found["trials"] == len(trials)
@@ -69,6 +69,9 @@ def test_the_best_two_trials_of_one_seed_are_tried_on_three_and_the_better_is_ch
     }
     chosen = found["chosen"]
     assert (chosen["learning_rate"], chosen["decay"]) == min(means, key=means.__getitem__)
+    assert min(means, key=means.__getitem__) != min(first, key=first.__getitem__), (
+        "else one seed would do for this test"
+    )
     assert found["valid"] == pytest.approx(min(means.values()), rel=1e-4)
 
 

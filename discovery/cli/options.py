@@ -19,6 +19,7 @@ Workers = Annotated[
     int | None,
     typer.Option(
         min=1,
+        max=100_000,
         metavar="N",
         help="Processes that share the work; 1 runs in process. Default: one a GPU, without one a core, or all that a "
         "cluster holds.",
