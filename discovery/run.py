@@ -117,7 +117,11 @@ class Run:
         drawn(config)
         validator(config, domain)
         store = Store.create(folder, {"config": dump(config), "starts": starts, "machine": describe()})
-        return cls._of(config, store, is_new=True)
+        try:
+            return cls(config, store, is_new=True)
+        except BaseException:
+            store.discard()  # what can never begin must not be in the way
+            raise
 
     @classmethod
     def resume(cls, folder: str | Path, budget: Budget | str | int | None = None) -> "Run":
@@ -135,24 +139,13 @@ class Run:
             config = stored_config(store)
             if budget is not None:
                 config = config.model_copy(update={"budget": parse_budget(budget)})
+            run = cls(config, store, is_new=False)
+            if budget is not None and not run.is_finished:  # one that is used up already leaves the run its own
+                store.set_meta("config", dump(config))
         except BaseException:
             store.close()
             raise
-        run = cls._of(config, store)
-        if not run.is_finished:  # one that is used up already leaves the run its own
-            store.set_meta("config", dump(config))
         return run
-
-    @classmethod
-    def _of(cls, config: Config, store: Store, is_new: bool = False) -> "Run":
-        try:
-            return cls(config, store, is_new)
-        except BaseException as error:
-            if is_new and isinstance(error, ValueError):
-                store.discard()  # what can never begin must not be in the way
-            else:
-                store.close()
-            raise
 
     @property
     def proposer(self) -> str:

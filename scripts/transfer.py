@@ -13,7 +13,7 @@ References:
 """
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from math import inf, isfinite, log
 from pathlib import Path
@@ -34,7 +34,7 @@ from evaluators.optimizers import WIDE
 from evaluators.optimizers.baselines import adamw
 from evaluators.optimizers.rules import Carry, Interpreted, interpreter
 from evaluators.optimizers.tasks import load_task
-from evaluators.optimizers.training import Start, cosine, start, trainer
+from evaluators.optimizers.training import cosine, start, trainer
 from primitives.encode import Capacity
 from primitives.graph import Graph
 from primitives.interpreter import Machine
@@ -151,31 +151,37 @@ def train(asked: dict[str, Any]) -> dict[str, Any]:
     machine = interpreter(task, domain.vocabulary, domain.interface, Capacity(**asked["capacity"]))
     rule, rates = Decayed(machine, task.steps), asked["rates"]
     programs = [machine.encode(graph) for graph in _graphs(asked)]
-    replicate, finalists, seeds = asked["tuning"]
+    tuning, finalists, seeds = asked["tuning"]
 
-    def losses(run: Any, at: Start, trial: Trial, rates: Sequence[float]) -> np.ndarray:
-        """Final losses (seeds, rates) of a trial at other rates."""
-        program = programs[trial.program], jnp.float32(trial.decay)
-        return np.asarray(run(program, at, jnp.asarray(rates, jnp.float32), jnp.int32(task.steps)), np.float64)[0]
+    def runs(replicate: int, seeds: int, rates: int, split: str = "valid") -> Callable[[int, float, Any], np.ndarray]:
+        """What gives the final losses (seeds, rates) of a program with a weight decay at learning rates."""
+        run, at = jax.jit(trainer(task, rule, seeds, rates, (split,))), start(task, replicate, range(seeds), task.steps)
 
-    sweep, at = jax.jit(trainer(task, rule, 1, len(rates))), start(task, replicate, (0,), task.steps)
-    first: dict[Trial, float] = {}
+        def losses(program: int, decay: float, rates: Sequence[float]) -> np.ndarray:
+            lanes = jnp.asarray(rates, jnp.float32)
+            found = run((programs[program], jnp.float32(decay)), at, lanes, jnp.int32(task.steps))
+            return np.asarray(found, np.float64)[0]
+
+        return losses
+
+    sweep, first = runs(tuning, 1, len(rates)), dict[Trial, float]()
     for program, decay in product(range(len(programs)), asked["decays"]):
-        found = losses(sweep, at, Trial(program, decay, 0.0), rates)[0]
+        found = sweep(program, decay, rates)[0]
         first |= {Trial(program, decay, rate): loss for rate, loss in zip(rates, found, strict=True) if isfinite(loss)}
-    result = {**asked, "parameters": task.layout.size, "trials": len(programs) * len(asked["decays"]) * len(rates)}
-    result["commit"] = describe()["commit"]
+    result = {
+        **asked,
+        "parameters": task.layout.size,
+        "trials": len(programs) * len(asked["decays"]) * len(rates),
+        "commit": describe()["commit"],
+    }
     if not first:
         return {**result, "test": None}
-    again, at = jax.jit(trainer(task, rule, seeds, 1)), start(task, replicate, range(seeds), task.steps)
-    means = {
-        trial: losses(again, at, trial, [trial.rate]).mean()
-        for trial in sorted(first, key=first.__getitem__)[:finalists]
-    }
+    again = runs(tuning, seeds, 1)
+    lowest = sorted(first, key=first.__getitem__)[:finalists]
+    means = {trial: again(trial.program, trial.decay, [trial.rate]).mean() for trial in lowest}
     best = min(means, key=lambda trial: means[trial] if isfinite(means[trial]) else inf)
     replicate, seeds = asked["reported"]
-    report, at = jax.jit(trainer(task, rule, seeds, 1, ("test",))), start(task, replicate, range(seeds), task.steps)
-    tests = losses(report, at, best, [best.rate])[:, 0]
+    tests = runs(replicate, seeds, 1, "test")(best.program, best.decay, [best.rate])[:, 0]
     return {
         **result,
         "valid": float(means[best]),

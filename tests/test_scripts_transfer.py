@@ -1,3 +1,5 @@
+"""Trials on larger tasks: what is trained, chosen and reported, against a loop by hand."""
+
 from collections.abc import Callable
 from itertools import product
 
@@ -9,20 +11,18 @@ import small_task
 import transfer
 
 from evaluators.optimizers.training import start
-from primitives.encode import Capacity
 
 RULES: dict[str, tuple[str, Callable[[float], float]]] = {
     "sgd": ("    update = g * lr\n", lambda rate: rate),
     "root": ("    rate = sqrt(lr)\n    update = g * rate\n", lambda rate: rate**0.5),
 }
-CAPACITY = Capacity()
 ASKED = {
     "task": "small_task:regression",
     "rule": "found",
     "betas": None,
     "tuning": [7, 2, 3],
     "reported": [9, 4],
-    "capacity": {"tensors": CAPACITY.tensors, "smalls": CAPACITY.smalls, "instructions": CAPACITY.instructions},
+    "capacity": {},
 }
 
 
